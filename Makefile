@@ -1,0 +1,33 @@
+# One target per habit. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(VENV)/bootstrap/bin/uv
+STAMP  := $(VENV)/.installed
+UV_VERSION := 0.13.9
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+.PHONY: setup
+setup: $(STAMP) ## install everything into .venv
+
+$(STAMP): requirements/dev.txt requirements/overrides.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)/bootstrap
+	$(VENV)/bootstrap/bin/pip install --quiet uv==$(UV_VERSION)
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -r requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $(STAMP)
+
+.PHONY: pins
+pins: ## write requirements/*.txt anew from pyproject.toml
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
+	  --override requirements/overrides.txt --extra s3 --extra train --extra serve --extra embedded --extra dev \
+	  pyproject.toml -o requirements/dev.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
+	  --extra s3 pyproject.toml -o requirements/nanodex.txt

@@ -1,0 +1,1 @@
+"""nanodex: one CodeExpert turns a git repository into a served domain expert."""

@@ -1,0 +1,1 @@
+"""Runs stages: finds the key, looks for the artifact, fetches inputs, publishes, exits."""
