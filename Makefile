@@ -31,3 +31,35 @@ pins: ## write requirements/*.txt anew from pyproject.toml
 	  pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
 	  --extra s3 pyproject.toml -o requirements/nanodex.txt
+
+.PHONY: demo
+demo: setup ## a commit becomes an expert that answers, on this machine
+	$(BIN)/python hack/demo.py
+
+.PHONY: lint
+lint: setup ## formatter, linter, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: setup ## let the formatter write
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: unit
+unit: setup ## the quick tests
+	$(BIN)/pytest tests/unit -q
+
+.PHONY: test
+test: lint ## everything that this machine can test
+	$(BIN)/pytest tests -m "not gpu and not benchmark"
+
+.PHONY: bench
+bench: setup ## figures of each stage as JSON
+	$(BIN)/python tests/benchmarks/bench.py
+
+.PHONY: clean
+clean: ## remove caches and the demo's artifacts; .venv stays
+	rm -rf .cache .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -41,7 +41,9 @@ class GitRef(Contract):
     def _is_a_ref_name(cls, value: str | None) -> str | None:
         # The rules of git check-ref-format that matter to a command line.
         if value is not None and (
-            not value or value.startswith(("-", "/", ".")) or ".." in value
+            not value
+            or value.startswith(("-", "/", "."))
+            or ".." in value
             or any(character in value for character in " ~^:?*[\\\x7f\n\t\0")
         ):
             raise ValueError(f"{value!r} is not a valid ref name")
@@ -53,7 +55,8 @@ class GitSource(Contract):
 
     url: str = Field(
         pattern=r"^(https://|ssh://|file:///|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:)[^\s\x00]+$",
-        max_length=2048, description="https or ssh address; file:/// on one machine only.",
+        max_length=2048,
+        description="https or ssh address; file:/// on one machine only.",
     )
     ref: GitRef = GitRef(branch="main")
     sub_path: RelativePath = Field(default="", description="Folder to learn; empty is all.")
@@ -61,7 +64,9 @@ class GitSource(Contract):
     exclude: tuple[GlobPattern, ...] = Field(default=(), max_length=64)
     secret_ref: SecretRef | None = None
     interval: str | None = Field(
-        default=None, pattern=r"^([0-9]+[hms])+$", max_length=16,
+        default=None,
+        pattern=r"^([0-9]+[hms])+$",
+        max_length=16,
         description="How often to look for a new commit; absent: when the resource changes.",
     )
 
@@ -87,7 +92,8 @@ class BaseModelRef(Contract):
     """The model that is adapted."""
 
     uri: str = Field(
-        pattern=r"^(bundled|hf|s3|pvc|file)://[A-Za-z0-9._/@:-]+$", max_length=1024,
+        pattern=r"^(bundled|hf|s3|pvc|file)://[A-Za-z0-9._/@:-]+$",
+        max_length=1024,
         description="bundled://smollm2-135m-instruct, hf://OWNER/NAME, s3://, pvc:// or file://.",
     )
     revision: ShortString = ""
@@ -97,10 +103,10 @@ class BaseModelRef(Contract):
 class Pod(Contract):
     """Where and how the training Pod runs; the fields are Kubernetes' own."""
 
-    resources: dict[str, Any] = {}
-    node_selector: dict[str, str] = {}
+    resources: dict[str, Any] = Field(default_factory=dict)
+    node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[dict[str, Any], ...] = Field(default=(), max_length=32)
-    affinity: dict[str, Any] = {}
+    affinity: dict[str, Any] = Field(default_factory=dict)
     priority_class_name: ShortString = ""
     runtime_class_name: ShortString = ""
     service_account_name: ShortString = ""
@@ -167,8 +173,8 @@ class Metadata(Contract):
 
     name: Name
     namespace: Name = "default"
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
 
 
 class CodeExpert(Contract):
@@ -183,5 +189,3 @@ class CodeExpert(Contract):
     def model_name(self) -> str:
         """The public model name, `<namespace>/<name>`."""
         return f"{self.metadata.namespace}/{self.metadata.name}"
-
-

@@ -1,8 +1,8 @@
 """The key of a stage run: equal keys mean equal results, so the work is done once.
 
 key = sha256(canonical JSON of stage, schema version, image, parameters that this stage reads,
-digests of upstream artifacts, base model revision where used, scope). Nothing else may enter: not the
-clock, not the name of the expert, not parameters of another stage.
+digests of upstream artifacts, base model revision where used, scope). Nothing else may enter: not
+the clock, not the name of the expert, not parameters of another stage.
 """
 
 import hashlib

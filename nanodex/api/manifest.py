@@ -67,7 +67,7 @@ class TerminationMessage(Contract):
     digest: str = ""
     key: str = ""
     cached: bool = False
-    metrics: dict[str, int | float | str] = {}
+    metrics: dict[str, int | float | str] = Field(default_factory=dict)
 
     def encode(self) -> bytes:
         """JSON of at most 4096 bytes; metrics are dropped where they would not fit."""

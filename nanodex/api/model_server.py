@@ -21,7 +21,7 @@ class AdapterLimits(Contract):
 class AllowedNamespaces(Contract):
     """Who may place an adapter here: a label selector over namespaces; empty allows all."""
 
-    selector: dict[str, Any] = {}
+    selector: dict[str, Any] = Field(default_factory=dict)
 
 
 class Engine(Contract):
@@ -37,8 +37,8 @@ class Engine(Contract):
 class ServerPod(Contract):
     """Where the engine runs; the fields are Kubernetes' own."""
 
-    resources: dict[str, Any] = {}
-    node_selector: dict[str, str] = {}
+    resources: dict[str, Any] = Field(default_factory=dict)
+    node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[dict[str, Any], ...] = Field(default=(), max_length=32)
 
 
@@ -64,8 +64,8 @@ class ServerMetadata(Contract):
     """A ModelServer is cluster-scoped: it has a name and no namespace."""
 
     name: Name
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
 
 
 class ModelServer(Contract):

@@ -3,9 +3,9 @@
 `config/*.yaml` shows the same defaults to people, and a test keeps the two equal.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from nanodex.api.base import Contract, DecimalString, ShortString
 
@@ -16,11 +16,23 @@ Rank = Literal[1, 8, 16, 32, 64, 128, 256, 320, 512]
 Arm = Literal["base", "base+retrieval", "adapter", "adapter+retrieval"]
 
 
+def within(value: str, interval: str, inside: bool) -> str:
+    """Return `value` if it lies inside the interval.
+
+    Raises:
+        ValueError: it does not; the message names the interval.
+    """
+    if not inside:
+        raise ValueError(f"{value} is not in {interval}")
+    return value
+
+
 class ExtractorConfig(Contract):
     """Which files become the graph, and how much work one of them may cause."""
 
     languages: tuple[Language, ...] = Field(
-        default=("python", "java", "typescript", "javascript", "cpp"), max_length=8,
+        default=("python", "java", "typescript", "javascript", "cpp"),
+        max_length=8,
         description="Languages to parse; files of others are counted and left out.",
     )
     max_file_bytes: int = Field(
@@ -31,7 +43,10 @@ class ExtractorConfig(Contract):
         default=20, ge=1, le=600, description="Wall seconds that one file may take."
     )
     workers: int = Field(
-        default=0, ge=0, le=256, exclude=True,
+        default=0,
+        ge=0,
+        le=256,
+        exclude=True,
         description="Parser processes; 0 is one for each core. Never part of a key.",
     )
 
@@ -40,7 +55,10 @@ class BrainConfig(Contract):
     """How long a summary may be."""
 
     max_tokens: int = Field(
-        default=200, ge=32, le=2000, description="Tokens of a summary, by the base model's tokenizer."
+        default=200,
+        ge=32,
+        le=2000,
+        description="Tokens of a summary, by the base model's tokenizer.",
     )
 
 
@@ -62,8 +80,18 @@ class DatasetConfig(Contract):
         default=5, ge=0, le=50, description="Entities whose questions are kept for the test sets."
     )
     min_confidence: DecimalString = Field(
-        default="0.9", description="Edges below this confidence are never taught."
+        default="0.9", description="Edges below this confidence are never taught, in [0, 1]."
     )
+
+    @field_validator("min_confidence")
+    @classmethod
+    def _is_a_confidence(cls, value: str) -> str:
+        return within(value, "[0, 1]", 0 <= float(value) <= 1)
+
+    @field_validator("negatives_ratio")
+    @classmethod
+    def _is_a_ratio(cls, value: str) -> str:
+        return within(value, "[0, 4]", 0 <= float(value) <= 4)
 
 
 class LoraParameters(Contract):
@@ -71,10 +99,17 @@ class LoraParameters(Contract):
 
     r: Rank = Field(default=16, description="Rank.")
     alpha: int = Field(default=32, ge=1, le=1024, description="Scale is alpha / r.")
-    dropout: DecimalString = Field(default="0", description="Dropout on the adapter's input.")
+    dropout: DecimalString = Field(
+        default="0", description="Dropout on the adapter's input, in [0, 1)."
+    )
     target_modules: Literal["all-linear"] = Field(
         default="all-linear", description="Linear layers that get an adapter."
     )
+
+    @field_validator("dropout")
+    @classmethod
+    def _is_a_probability(cls, value: str) -> str:
+        return within(value, "[0, 1)", 0 <= float(value) < 1)
 
 
 class TrainingConfig(Contract):
@@ -88,12 +123,17 @@ class TrainingConfig(Contract):
     learning_rate: DecimalString = Field(default="2e-4", description="Peak rate, in (0, 0.01].")
     scheduler: Literal["cosine", "linear"] = Field(default="cosine", description="Decay to zero.")
     warmup_percent: int = Field(default=3, ge=0, le=50, description="Share of steps to warm up.")
-    batch_size: int = Field(default=16, ge=1, le=4096, description="Examples in one optimizer step.")
+    batch_size: int = Field(
+        default=16, ge=1, le=4096, description="Examples in one optimizer step."
+    )
     micro_batch_size: int = Field(
         default=8, ge=1, le=4096, description="Examples on the device at once; divides batchSize."
     )
     max_seq_length: int = Field(
-        default=2048, ge=64, le=131_072, description="Tokens of an example; longer ones are dropped."
+        default=2048,
+        ge=64,
+        le=131_072,
+        description="Tokens of an example; longer ones are dropped.",
     )
     checkpoint_steps: int = Field(default=200, ge=1, description="Steps between two checkpoints.")
     early_stopping_patience: int = Field(
@@ -104,12 +144,27 @@ class TrainingConfig(Contract):
         default=6, ge=1, le=64, description="Prompts stored with log-probabilities for the server."
     )
 
+    @field_validator("learning_rate")
+    @classmethod
+    def _is_a_rate(cls, value: str) -> str:
+        return within(value, "(0, 0.01]", 0 < float(value) <= 0.01)
+
+    @model_validator(mode="after")
+    def _micro_batches_fill_a_batch(self) -> Self:
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"microBatchSize {self.micro_batch_size} does not divide "
+                f"batchSize {self.batch_size}"
+            )
+        return self
+
 
 class EvaluationConfig(Contract):
     """What is asked of base model and adapter."""
 
     arms: tuple[Arm, ...] = Field(
-        default=("base", "base+retrieval", "adapter", "adapter+retrieval"), max_length=4,
+        default=("base", "base+retrieval", "adapter", "adapter+retrieval"),
+        max_length=4,
         description="Who answers.",
     )
     max_questions: int = Field(

@@ -30,8 +30,13 @@ SCHEMA_VERSION: dict[StageName, int] = {stage: 1 for stage in StageName}
 FILES: dict[StageName, tuple[str, ...]] = {
     StageName.EXTRACT: ("graph.sqlite",),
     StageName.BRAIN: ("graph.sqlite", "nodes.jsonl"),
-    StageName.DATASET: ("train.jsonl", "validation.jsonl", "questions.jsonl", "facts.jsonl",
-                        "dataset.json"),
+    StageName.DATASET: (
+        "train.jsonl",
+        "validation.jsonl",
+        "questions.jsonl",
+        "facts.jsonl",
+        "dataset.json",
+    ),
     StageName.TRAIN: ("adapter/", "training.json"),
     StageName.EVALUATE: ("evaluation.json", "answers.jsonl"),
 }

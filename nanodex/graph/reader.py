@@ -4,6 +4,7 @@ One load serves summaries, facts, retrieval and queries: a repository of a milli
 hundred thousand rows.
 """
 
+import builtins
 import sqlite3
 import zlib
 from collections import defaultdict
@@ -107,7 +108,7 @@ class SourceFile(NamedTuple):
     lines: int
     status: str
     reason: str
-    content: bytes | None
+    content: builtins.bytes | None
 
 
 @dataclass(frozen=True)
