@@ -9,7 +9,8 @@ import sqlite3
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,6 +99,19 @@ class Attribute(NamedTuple):
     end_byte: int
 
 
+class Unresolved(NamedTuple):
+    """A row of `refs_unresolved`: a reference that no rule bound, and why."""
+
+    src: int
+    name: str
+    relationship: str
+    path: str
+    line: int
+    reason: str
+    start_byte: int
+    end_byte: int
+
+
 class SourceFile(NamedTuple):
     """A row of `files`, its content still compressed."""
 
@@ -123,7 +137,8 @@ class Graph:
     parameters: Mapping[int, list[Parameter]]
     raise_sites: Mapping[int, list[RaiseSite]]
     attributes: Mapping[int, list[Attribute]]
-    children: Mapping[int, list[int]] = field(default_factory=dict)
+    unresolved: Mapping[int, list[Unresolved]]
+    children: Mapping[int, list[int]]
 
     def content(self, path: str) -> bytes:
         """Return the bytes of a file as they were parsed.
@@ -154,7 +169,7 @@ def load_graph(path: Path) -> Graph:
             hint="run `nanodex extract REPOSITORY --out graph.sqlite` first",
         )
     try:
-        with sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True) as database:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             return _load(database)
     except sqlite3.DatabaseError as error:
         raise UserError(
@@ -162,9 +177,6 @@ def load_graph(path: Path) -> Graph:
             reason=Reason.INVALID_INPUT,
             hint="make it again with `nanodex extract`",
         ) from error
-    finally:
-        if "database" in locals():
-            database.close()
 
 
 def _load(database: sqlite3.Connection) -> Graph:
@@ -184,6 +196,9 @@ def _load(database: sqlite3.Connection) -> Graph:
     attributes: dict[int, list[Attribute]] = defaultdict(list)
     for row in database.execute(_select("attributes", Attribute)):
         attributes[row[0]].append(Attribute(*row))
+    unresolved: dict[int, list[Unresolved]] = defaultdict(list)
+    for row in database.execute(_select("refs_unresolved", Unresolved)):
+        unresolved[row[0]].append(Unresolved(*row))
     children: dict[int, list[int]] = defaultdict(list)
     for node in nodes.values():
         if node.parent is not None:
@@ -197,6 +212,7 @@ def _load(database: sqlite3.Connection) -> Graph:
         parameters=parameters,
         raise_sites=raise_sites,
         attributes=attributes,
+        unresolved=unresolved,
         children=children,
     )
 
