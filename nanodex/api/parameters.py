@@ -118,7 +118,7 @@ class TrainingConfig(Contract):
     method: Literal["lora", "qlora"] = Field(
         default="qlora", description="qlora: the base model in 4 bits (NF4)."
     )
-    lora: LoraParameters = LoraParameters()
+    lora: LoraParameters = Field(default=LoraParameters(), description="Shape of the adapter.")
     epochs: int = Field(default=3, ge=1, le=1000, description="Passes over the training set.")
     learning_rate: DecimalString = Field(default="2e-4", description="Peak rate, in (0, 0.01].")
     scheduler: Literal["cosine", "linear"] = Field(default="cosine", description="Decay to zero.")
@@ -174,7 +174,9 @@ class EvaluationConfig(Contract):
     bootstrap_samples: int = Field(
         default=1000, ge=100, le=100_000, description="Resamples behind a confidence interval."
     )
-    seed: int = Field(default=17, ge=0, le=2**31 - 1)
+    seed: int = Field(
+        default=17, ge=0, le=2**31 - 1, description="Seed of the draws and resamples."
+    )
     min_score: DecimalString = Field(
         default="0.60", description="Lowest recall of trained facts that passes the gate."
     )
