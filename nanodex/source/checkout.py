@@ -1,4 +1,4 @@
-"""The files of a repository as plain data: what was taken, what was left out, and a safe way to read.
+"""The files of a repository as plain data: what was taken, what was left out, how to read it.
 
 Everything downstream works on a `Checkout`, whether it came from a git server or from a folder, so
 the rules for reading files of a stranger live here once.
@@ -32,9 +32,9 @@ class SkippedFile:
 
     Attributes:
         path: like that of a file, but with backslash escapes where the name is not printable.
-        size: bytes; 0 where the content was never fetched (links, submodules, files over the limit).
-        reason: Symlink, Submodule, NotAFile, TooLarge, LfsPointer, UnsafePath, PathTooLong, TooDeep,
-            NotUtf8, PathConflict or Unreadable.
+        size: bytes; 0 where the content is not fetched (links, submodules, files over the limit).
+        reason: Symlink, Submodule, NotAFile, TooLarge, LfsPointer, UnsafePath, PathTooLong,
+            TooDeep, NotUtf8, PathConflict or Unreadable.
     """
 
     path: str
@@ -65,6 +65,9 @@ class SourceLimits:
     timeout_seconds: float = 1800.0
 
 
+DEFAULT_LIMITS = SourceLimits()
+
+
 @dataclass(frozen=True)
 class Checkout:
     """The files of one snapshot.
@@ -88,7 +91,7 @@ class Checkout:
         """Return the content of `file` without following a symbolic link anywhere below the root.
 
         Raises:
-            UserError: the file is gone, is no regular file, lies behind a link, or changed its size.
+            UserError: the file is gone, is no regular file, lies behind a link or has changed.
         """
         try:
             content = read_regular(self.root, file.path, limit=file.size)
