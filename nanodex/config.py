@@ -49,15 +49,19 @@ def load_expert(path: Path) -> CodeExpert:
     Raises:
         UserError: there is no such file, it is not YAML, or a field is wrong.
     """
-    return load_config(path, CodeExpert)
+    return load_config(CodeExpert, path)
 
 
-def load_config(path: Path, model: type[Model]) -> Model:
+def load_config(model: type[Model], path: Path | None) -> Model:
     """Read the YAML file `path` as a `model`, for instance a `TrainingConfig`.
+
+    Without a file the result is the model's defaults.
 
     Raises:
         UserError: there is no such file, it is not YAML, or a field is wrong.
     """
+    if path is None:
+        return parse_config(b"", model, origin="defaults")
     return parse_config(_read(path), model, origin=path.name)
 
 

@@ -12,12 +12,16 @@ CONFIG = Path(__file__).parents[3] / "config"
 
 @pytest.mark.parametrize("name", sorted(set(CONFIG_MODELS) - {"train_lora.yaml"}))
 def test_file_holds_the_defaults_of_its_model(name: str) -> None:
-    assert load_config(CONFIG / name, CONFIG_MODELS[name]) == CONFIG_MODELS[name]()
+    assert load_config(CONFIG_MODELS[name], CONFIG / name) == CONFIG_MODELS[name]()
 
 
 def test_lora_differs_from_the_defaults_in_method_and_rate_only() -> None:
     expected = TrainingConfig(method="lora", learning_rate="1e-4")
-    assert load_config(CONFIG / "train_lora.yaml", TrainingConfig) == expected
+    assert load_config(TrainingConfig, CONFIG / "train_lora.yaml") == expected
+
+
+def test_without_a_file_the_defaults_hold() -> None:
+    assert load_config(TrainingConfig, None) == TrainingConfig()
 
 
 def test_every_file_of_the_folder_is_known() -> None:

@@ -104,4 +104,4 @@ def test_a_huge_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "huge.yaml"
     path.write_bytes(b"#" * (MAX_BYTES + 1))
     with pytest.raises(UserError, match="larger than"):
-        load_config(path, TrainingConfig)
+        load_config(TrainingConfig, path)
