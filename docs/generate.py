@@ -4,8 +4,10 @@ Run it after a change of nanodex/api or of the command line: `.venv/bin/python d
 A test compares the files with what this script would write.
 """
 
+import re
 from pathlib import Path
 
+from nanodex.api.code_expert import CodeExpert
 from nanodex.api.parameters import (
     BrainConfig,
     DatasetConfig,
@@ -14,7 +16,7 @@ from nanodex.api.parameters import (
     InferenceConfig,
     TrainingConfig,
 )
-from nanodex.api.reference import yaml_defaults
+from nanodex.api.reference import markdown_table, yaml_defaults
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,10 +40,31 @@ def rendered() -> dict[Path, str]:
         "evaluate.yaml": (EvaluationConfig(), "How the adapter is judged."),
         "inference.yaml": (InferenceConfig(), "The engine and the agent in front of it."),
     }
-    return {
+    files = {
         ROOT / "config" / name: yaml_defaults(model, title=title)
         for name, (model, title) in config.items()
     }
+    guide = ROOT / "docs" / "write-a-codeexpert.md"
+    files[guide] = with_section(
+        guide.read_text(encoding="utf-8"),
+        name="fields of CodeExpert",
+        content=markdown_table(CodeExpert),
+    )
+    return files
+
+
+def with_section(text: str, *, name: str, content: str) -> str:
+    """Return `text` with `content` between the marks of the section `name`.
+
+    Raises:
+        ValueError: the text has no such marks.
+    """
+    start, end = f"<!-- rendered: {name} -->\n", "<!-- end -->"
+    pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
+    result, count = pattern.subn(lambda _: f"{start}{content}{end}", text)
+    if count != 1:
+        raise ValueError(f"expected one section {name!r}, found {count}")
+    return result
 
 
 def main() -> None:

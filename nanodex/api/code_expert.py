@@ -64,7 +64,9 @@ class GitSource(Contract):
         max_length=2048,
         description="https or ssh address; file:/// on one machine only.",
     )
-    ref: GitRef = Field(default=GitRef(branch="main"), description="Which commit to learn.")
+    ref: GitRef = Field(
+        default=GitRef(branch="main"), description="Which commit to learn; absent: the branch main."
+    )
     sub_path: RelativePath = Field(default="", description="Folder to learn; empty is all.")
     include: tuple[GlobPattern, ...] = Field(
         default=(),
@@ -179,7 +181,8 @@ class Artifacts(Contract):
     """Where artifacts are kept and for how long."""
 
     secret_ref: SecretRef = Field(
-        default=SecretRef(name="nanodex-s3"), description="Credentials of the store."
+        default=SecretRef(name="nanodex-s3"),
+        description="Credentials of the store; absent: nanodex-s3.",
     )
     deletion_policy: Literal["Retain", "Delete"] = Field(
         default="Retain", description="What becomes of artifacts when the CodeExpert is deleted."

@@ -1,0 +1,24 @@
+"""Links between the pages, and the YAML they show."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nanodex.api.code_expert import CodeExpert
+
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_names_a_file(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (DOCS / target).exists()] == []
+
+
+def test_the_smallest_expert_is_valid() -> None:
+    text = (DOCS / "write-a-codeexpert.md").read_text(encoding="utf-8")
+    smallest = re.findall(r"```yaml\n(.+?)```", text, re.DOTALL)[0]
+    assert CodeExpert.model_validate(yaml.safe_load(smallest)).model_name == "default/payments"
