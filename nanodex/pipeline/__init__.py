@@ -1,1 +1,36 @@
-"""Runs stages: finds the key, looks for the artifact, fetches inputs, publishes, exits."""
+"""Runs stages: finds the key, looks for the artifact, fetches inputs, publishes, exits.
+
+with stop_on_signals() as stop:
+    report = run_expert(expert, store=open_store("artifacts"), cache=cache, stop=stop)
+report.require_passed()
+"""
+
+from nanodex.pipeline.keys import Pinned, identify, parameters_of
+from nanodex.pipeline.local import RunReport, find_upstream, pin, run_expert, run_one
+from nanodex.pipeline.progress import StageProgress, as_lines, hidden, on_terminal, shown
+from nanodex.pipeline.runner import StageResult, run_stage
+from nanodex.pipeline.signals import StopFlag, stop_on_signals
+from nanodex.pipeline.termination import finish
+from nanodex.pipeline.workspace import Workspace
+
+__all__ = [
+    "Pinned",
+    "RunReport",
+    "StageProgress",
+    "StageResult",
+    "StopFlag",
+    "Workspace",
+    "as_lines",
+    "find_upstream",
+    "finish",
+    "hidden",
+    "identify",
+    "on_terminal",
+    "parameters_of",
+    "pin",
+    "run_expert",
+    "run_one",
+    "run_stage",
+    "shown",
+    "stop_on_signals",
+]

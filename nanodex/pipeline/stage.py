@@ -1,43 +1,96 @@
-"""What a stage is: parameters and input artifacts in, files out, figures returned."""
+"""What a stage is: input artifacts in, files out, figures returned.
+
+A stage holds exactly the parameters that enter its key (`nanodex.pipeline.keys`), so it cannot read
+what it was not keyed by. Everything around it (key, cache, inputs, publication, signals, exit code)
+is the runner's.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from nanodex.api.base import Contract
+from pydantic import BaseModel
+
 from nanodex.api.progress import Progress
 from nanodex.api.stages import StageName
+from nanodex.models import BaseModel as LanguageModel
+from nanodex.source.checkout import Checkout
 
-Params = TypeVar("Params", bound=Contract, contravariant=True)
-Metrics = Mapping[str, int | float | str]
+# What stages return: a model or a mapping of figures.
+Metrics = BaseModel | Mapping[str, Any]
+
+
+class Need(Enum):
+    """What a stage wants beside the artifacts of the stages before it."""
+
+    CHECKOUT = auto()
+    BASE_MODEL = auto()
+    CHECKPOINTS = auto()
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a stage may read."""
+    """What a stage may read.
 
-    # Folder of each upstream artifact, every file verified.
-    artifacts: Mapping[StageName, Path] = field(default_factory=dict)
-    # Checked-out source; extract alone has one.
-    checkout: Any = None
-    # Folder of the base model, ready for transformers and vLLM; train and evaluate have one.
-    base_model: Path | None = None
-    # Where a stage keeps what helps it to go on after a stop (train); the runner mirrors it to the store.
+    Attributes:
+        artifacts: folder of each upstream artifact, every file verified.
+        cache: folder that may be lost at any time, for instance with parse records.
+        checkout: the source, for a stage with `Need.CHECKOUT`.
+        base_model: the base model on this machine, for a stage with `Need.BASE_MODEL`.
+        checkpoints: folder of the stage's checkpoints `step-N/`, for a stage with
+            `Need.CHECKPOINTS`; what lies there is from this key's run.
+    """
+
+    artifacts: Mapping[StageName, Path]
+    cache: Path
+    checkout: Checkout | None = None
+    base_model: LanguageModel | None = None
     checkpoints: Path | None = None
-    # Cache that may be lost at any time (parse records, converted models).
-    cache: Path | None = None
 
 
-class Stage(Protocol[Params]):
+class Stage(Protocol):
     """A step of the pipeline; deterministic given its key."""
 
-    name: StageName
+    @property
+    def name(self) -> StageName:
+        """Which one."""
 
-    def run(self, params: Params, inputs: Inputs, out: Path, progress: Progress) -> Metrics:
-        """Write the stage's files below `out` and return figures for people and status.
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it wants beside the artifacts of the stages before it."""
+
+    def run(self, inputs: Inputs, *, out: Path, progress: Progress) -> Metrics:
+        """Write the stage's files (`nanodex.api.stages.FILES`) into the empty folder `out`.
+
+        Returns:
+            Figures for people and for the status.
 
         Raises:
             UserError, NotServable, TryAgain: see nanodex.errors.
-            Interrupted: `progress.stopping` was seen and a checkpoint was saved.
+            Interrupted: `progress.stopping` was seen, and a checkpoint saved where there are any.
         """
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which run of which stage: all that enters the key, and the key.
+
+    Attributes:
+        stage: the stage.
+        scope: namespace.
+        key: 64 hexadecimal digits.
+        parameters: what the stage reads, as JSON values.
+        upstream: digest of each artifact that is read, by stage; for extract `git` and the commit.
+        base_model_revision: empty where the stage uses no base model.
+        image: digest of the image; empty outside a cluster.
+    """
+
+    stage: StageName
+    scope: str
+    key: str
+    parameters: Mapping[str, Any]
+    upstream: Mapping[str, str]
+    base_model_revision: str = ""
+    image: str = ""
