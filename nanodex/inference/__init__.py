@@ -1,1 +1,26 @@
-"""The inference package."""
+"""Serve adapters from one vLLM engine, behind an agent that is the only way in.
+
+serve(config, base_model=..., experts=[ServedExpert(name="default/parcelry", ...)], ...)
+ask("http://127.0.0.1:8000", "default/parcelry", "Where is Ledger.post defined?")
+"""
+
+from nanodex.inference.background import find_server, start_detached, stop
+from nanodex.inference.client import ask
+from nanodex.inference.desired import DesiredSet, ServedExpert
+from nanodex.inference.directory import AdapterState, AdapterStatus
+from nanodex.inference.server import running_server, serve
+from nanodex.inference.state import ServerInfo
+
+__all__ = [
+    "AdapterState",
+    "AdapterStatus",
+    "DesiredSet",
+    "ServedExpert",
+    "ServerInfo",
+    "ask",
+    "find_server",
+    "running_server",
+    "serve",
+    "start_detached",
+    "stop",
+]
