@@ -34,7 +34,12 @@ _WRONG_ADDRESS = (
     "strange pathname",
     "unable to find remote helper",
 )
-_UNTRUSTED_SERVER = ("certificate problem", "ssl certificate", "unable to get local issuer")
+_UNTRUSTED_SERVER = (
+    "certificate problem",
+    "certificate verification failed",
+    "ssl certificate",
+    "unable to get local issuer",
+)
 
 
 def explain(stderr: str, *, url: str, secrets: Iterable[str]) -> NanodexError:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 from nanodex.api.code_expert import GitRef, GitSource
 from nanodex.api.reasons import ExitCode, Reason
@@ -119,7 +120,7 @@ def checkout(
 
 def repository_name(url: str) -> str:
     """Return the last part of an address without .git, in [A-Za-z0-9._-]; `repository` if empty."""
-    last = re.split(r"[/:]", url.rstrip("/"))[-1].removesuffix(".git")
+    last = unquote(re.split(r"[/:]", url.rstrip("/"))[-1]).removesuffix(".git")
     return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-.") or "repository"
 
 
@@ -224,12 +225,14 @@ def _write(
     skipped: list[SkippedFile] = []
     seen: set[bytes] = set()
     total = 0
-    prefix = git.sub_path.strip("/")
-    for entry in objects.entries(f"{commit}:{prefix}", max_entries=limits.max_entries):
-        raw = (f"{prefix}/" if prefix else "").encode() + entry.path
-        path = shown(raw)
-        if not selection.takes(path):
-            continue
+    prefix = git.sub_path.strip("/") + "/" if git.sub_path.strip("/") else ""
+    # The whole list comes first: a repository that lists too much is refused before it is written.
+    listed = [
+        (entry, raw, path)
+        for entry in objects.entries(f"{commit}:{prefix}", max_entries=limits.max_entries)
+        if selection.takes(path := shown(raw := prefix.encode() + entry.path))
+    ]
+    for entry, raw, path in listed:
         if raw in seen:
             # A crafted tree; git itself never writes a name twice.
             skipped.append(SkippedFile(f"{path}\\again-{len(skipped)}", 0, "PathConflict"))
