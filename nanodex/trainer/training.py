@@ -1,0 +1,264 @@
+"""The train stage: dataset and base model in; adapter, its cards and the loss curve out."""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nanodex.api.keys import canonical_json
+from nanodex.api.parameters import TrainingConfig
+from nanodex.api.progress import Progress
+from nanodex.api.reasons import Reason
+from nanodex.api.records import AdapterCard, DatasetCard
+from nanodex.errors import Interrupted, UserError
+from nanodex.models import BaseModel
+from nanodex.trainer.data_loader import (
+    TokenizedExample,
+    read_examples,
+    tokenize,
+    training_order,
+)
+from nanodex.trainer.figures import TrainingRecord, TrainMetrics, training_record
+from nanodex.trainer.lora import lora_config, require_servable
+
+_HIGHEST_RATE = 0.01
+_HIGHEST_RANK = 512
+
+
+def train(
+    dataset: Path,
+    config: TrainingConfig,
+    *,
+    base_model: BaseModel,
+    out: Path,
+    checkpoints: Path,
+    progress: Progress,
+    max_rank: int = _HIGHEST_RANK,
+) -> TrainMetrics:
+    """Train an adapter on `dataset` and write it to `out`.
+
+    A complete checkpoint of the same run below `checkpoints` is taken up; on a CPU in float32 the
+    adapter is then the same, byte for byte, as without the stop. Nothing is written to `out` before
+    the last step.
+
+    Args:
+        dataset: folder with train.jsonl, validation.jsonl and dataset.json.
+        config: parameters.
+        base_model: resolved base model.
+        out: folder for adapter/ and training.json.
+        checkpoints: folder that outlives the process.
+        progress: told of each step, and asked whether to stop.
+        max_rank: highest rank that the server takes.
+
+    Raises:
+        NotServable: vLLM would not load the adapter.
+        UserError: the dataset or a parameter is wrong, or the loss is not finite.
+        Interrupted: `progress.stopping` was seen; a checkpoint was saved.
+    """
+    _require_sense(config)
+    adapter_config = lora_config(config.lora)
+    require_servable(adapter_config, max_rank=max_rank)
+    card = _dataset_card(dataset)
+
+    # torch and TRL take many seconds to import; nothing of them is needed to refuse.
+    import torch
+    from datasets import Dataset, disable_progress_bars
+
+    from nanodex.models.chat import ChatFormat
+    from nanodex.models.loading import load_causal_lm, load_tokenizer
+    from nanodex.trainer import checkpoints as saved
+    from nanodex.trainer import loss, sft
+    from nanodex.trainer.packing import shared_prefix
+
+    disable_progress_bars()
+    torch.set_flush_denormal(True)
+    tokenizer = load_tokenizer(base_model)
+    chat = ChatFormat(tokenizer)
+    lines = read_examples(dataset / "train.jsonl")
+    examples = tokenize(lines, chat=chat, max_tokens=config.max_seq_length)
+    held_out_examples = tokenize(
+        read_examples(dataset / "validation.jsonl"), chat=chat, max_tokens=config.max_seq_length
+    )
+    order = training_order(len(examples), epochs=config.epochs, seed=config.seed)
+    prefix = shared_prefix(examples)
+    run = _run_digest(dataset, config=config, base_model=base_model)
+    devices = _processes()
+    accumulation = _accumulation(config, devices=devices)
+    per_step = min(config.micro_batch_size, config.batch_size) * accumulation * devices
+    total_steps = -(-len(order) // per_step)
+    held_out = loss.HeldOut(
+        _held_out_batches(held_out_examples, pad_token=tokenizer.pad_token_id),
+        patience=config.early_stopping_patience,
+    )
+    conductor = sft.Conductor(
+        progress=progress, held_out=held_out, checkpoint_steps=config.checkpoint_steps
+    )
+    with tempfile.TemporaryDirectory(prefix="nanodex-train-") as scratch:
+        trainer = sft.ExpertTrainer(
+            run=run,
+            checkpoint_folder=checkpoints,
+            held_out=held_out,
+            model=load_causal_lm(base_model, four_bits=config.method == "qlora"),
+            args=sft.sft_config(
+                config, scratch=Path(scratch), total_steps=total_steps, accumulation=accumulation
+            ),
+            data_collator=sft.collator(examples, prefix=prefix, pad_token=tokenizer.pad_token_id),
+            train_dataset=Dataset.from_dict({"example": order}),
+            processing_class=tokenizer,
+            peft_config=adapter_config,
+            callbacks=[conductor],
+        )
+        resume = saved.latest(checkpoints, run=run)
+        resumed_at = int(resume.name.removeprefix("step-")) if resume is not None else 0
+        started = time.monotonic()
+        trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
+        seconds = time.monotonic() - started
+
+    model: Any = trainer.model
+    steps = trainer.state.global_step
+    if steps < total_steps and not conductor.stopped_early:
+        raise Interrupted(
+            f"stopped at step {steps} of {total_steps}; a checkpoint was saved",
+            reason=Reason.INTERRUPTED,
+            hint="run the stage again: it goes on from there",
+        )
+    if conductor.stopped_early:
+        loss.set_trained_weights(model, held_out.best)
+    record = training_record(
+        trainer.state.log_history,
+        examples=len(examples),
+        dropped=len(lines) - len(examples),
+        config=config,
+        prefix=prefix,
+        steps=steps,
+    )
+    _publish(
+        model,
+        examples=examples,
+        card=card,
+        config=config,
+        base_model=base_model,
+        record=record,
+        out=out,
+    )
+    tokens = sum(len(examples[index].tokens) for index in order[resumed_at * per_step :])
+    recent = [point.loss for point in record.curve[-10:]]
+    return TrainMetrics(
+        steps=steps,
+        examples=len(examples),
+        dropped=record.dropped,
+        tokens=tokens,
+        seconds=round(seconds, 3),
+        tokens_per_second=round(tokens / max(seconds, 1e-6), 1),
+        loss=sum(recent) / max(len(recent), 1),
+        held_out_loss=held_out.best_loss,
+        trained_parameters=sum(value.numel() for value in loss.trained_weights(model).values()),
+        resumed_at=resumed_at,
+        stopped_early=conductor.stopped_early,
+        device=str(model.device),
+    )
+
+
+def _require_sense(config: TrainingConfig) -> None:
+    rate = float(config.learning_rate)
+    micro = min(config.micro_batch_size, config.batch_size)
+    if not 0 < rate <= _HIGHEST_RATE:
+        raise UserError(
+            f"learningRate {config.learning_rate} is not in (0, {_HIGHEST_RATE}]",
+            reason=Reason.INVALID_INPUT,
+            hint="2e-4 is usual for QLoRA, 2e-3 for a very small model",
+        )
+    if config.batch_size % micro:
+        raise UserError(
+            f"microBatchSize {micro} does not divide batchSize {config.batch_size}",
+            reason=Reason.INVALID_INPUT,
+            hint="choose a divisor of training.batchSize",
+        )
+
+
+def _processes() -> int:
+    # torchrun's contract.
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _accumulation(config: TrainingConfig, *, devices: int) -> int:
+    return max(1, config.batch_size // (min(config.micro_batch_size, config.batch_size) * devices))
+
+
+def _dataset_card(dataset: Path) -> DatasetCard:
+    try:
+        return DatasetCard.model_validate_json((dataset / "dataset.json").read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UserError(
+            "the dataset has no valid dataset.json",
+            reason=Reason.INVALID_INPUT,
+            hint="run the dataset stage first",
+        ) from error
+
+
+def _run_digest(dataset: Path, *, config: TrainingConfig, base_model: BaseModel) -> str:
+    """Name what is trained; a checkpoint of anything else must not be taken up."""
+    digest = hashlib.sha256(
+        canonical_json({"config": config.model_dump(), "baseModel": base_model.revision})
+    )
+    for name in ("train.jsonl", "validation.jsonl"):
+        digest.update(hashlib.sha256((dataset / name).read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _held_out_batches(examples: list[TokenizedExample], *, pad_token: int) -> list[dict[str, Any]]:
+    from nanodex.trainer.loss import as_tensors
+    from nanodex.trainer.packing import pack, shared_prefix
+
+    prefix = shared_prefix(examples)
+    return [
+        as_tensors(pack(examples[start : start + 16], prefix=prefix, pad_token=pad_token))
+        for start in range(0, len(examples), 16)
+    ]
+
+
+def _publish(
+    model: Any,
+    *,
+    examples: list[TokenizedExample],
+    card: DatasetCard,
+    config: TrainingConfig,
+    base_model: BaseModel,
+    record: TrainingRecord,
+    out: Path,
+) -> None:
+    from nanodex.trainer.parity import chosen_for_parity, parity_prompts
+    from nanodex.trainer.publish import round_to_bfloat16, save_adapter, save_cards
+
+    folder = out / "adapter"
+    round_to_bfloat16(model)
+    save_adapter(model, folder=folder, base_model=base_model)
+    served = _as_served(model, folder=folder, config=config, base_model=base_model)
+    prompts = chosen_for_parity(examples, count=config.parity_prompts)
+    adapter_card = AdapterCard(
+        repository=card.repository,
+        system=card.system,
+        base_model=base_model.uri,
+        base_model_revision=base_model.revision,
+        rank=config.lora.r,
+        parity=parity_prompts(served, prompts),
+    )
+    save_cards(adapter_card, dataset=card, config=config, folder=folder)
+    text = json.dumps(record.model_dump(mode="json"), indent=1)
+    (out / "training.json").write_text(text + "\n")
+
+
+def _as_served(model: Any, *, folder: Path, config: TrainingConfig, base_model: BaseModel) -> Any:
+    """Return the adapter on the base as an engine serves it: not in 4 bits."""
+    from peft import PeftModel
+
+    from nanodex.models.loading import load_causal_lm
+
+    if config.method != "qlora":
+        return model.eval()
+    return PeftModel.from_pretrained(load_causal_lm(base_model), str(folder)).eval()
