@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from nanodex.api.stages import StageName
 from nanodex.artifacts import layout
 from nanodex.artifacts.artifact import GRACE, list_manifests
-from nanodex.artifacts.store import ObjectStore
+from nanodex.artifacts.store import ObjectInfo, ObjectStore
 
 # A training that was stopped may go on within this time.
 CHECKPOINT_GRACE = timedelta(days=14)
@@ -14,10 +14,11 @@ CHECKPOINT_GRACE = timedelta(days=14)
 
 @dataclass(frozen=True)
 class Collected:
-    """What a collection did; sizes in bytes."""
+    """What a collection did: objects deleted, bytes freed, files that stay."""
 
     deleted: int
     freed: int
+    kept: int
 
 
 def collect_garbage(
@@ -41,7 +42,6 @@ def collect_garbage(
         TryAgain: the store is away, or a manifest is damaged: then nothing is deleted.
     """
     now = now or datetime.now(UTC)
-    oldest = now - grace
     blobs = list(store.entries(layout.blobs_prefix(scope)))
     named = {
         layout.blob_name(scope=scope, sha256=entry.sha256)
@@ -49,17 +49,25 @@ def collect_garbage(
         for manifest, _ in list_manifests(store, scope=scope, stage=stage)
         for entry in manifest.files
     }
-    unused = [blob for blob in blobs if blob.name not in named and blob.modified <= oldest]
+    unused = [blob for blob in blobs if blob.name not in named]
+    trainings = store.entries(layout.stage_prefix(scope=scope, stage=StageName.TRAIN))
+    unfinished = [info for info in trainings if not info.name.endswith(f"/{layout.MANIFEST}")]
+    files = [info for info in unused if _delete_if_older(store, info, now - grace)]
     forgotten = [
-        info
-        for info in store.entries(layout.stage_prefix(scope=scope, stage=StageName.TRAIN))
-        if not info.name.endswith(f"/{layout.MANIFEST}") and info.modified <= now - CHECKPOINT_GRACE
+        info for info in unfinished if _delete_if_older(store, info, now - CHECKPOINT_GRACE)
     ]
-    deleted = freed = 0
-    for candidate in (*unused, *forgotten):
-        current = store.info(candidate.name)
-        if current is not None and current.modified == candidate.modified:
-            store.delete(candidate.name)
-            deleted += 1
-            freed += current.size
-    return Collected(deleted=deleted, freed=freed)
+    return Collected(
+        deleted=len(files) + len(forgotten),
+        freed=sum(info.size for info in (*files, *forgotten)),
+        kept=len(blobs) - len(files),
+    )
+
+
+def _delete_if_older(store: ObjectStore, info: ObjectInfo, limit: datetime) -> bool:
+    if info.modified > limit:
+        return False
+    current = store.info(info.name)
+    if current is None or current.modified > limit:
+        return False
+    store.delete(info.name)
+    return True
