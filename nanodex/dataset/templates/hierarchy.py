@@ -1,0 +1,140 @@
+"""What inherits from what, and which module needs which."""
+
+from nanodex.api.records import Predicate
+from nanodex.dataset.templates.family import Family
+
+EXTENDS = Family(
+    key="extends",
+    predicate=Predicate.EXTENDS,
+    category="discovery",
+    statement="`{s}` extends {objects}.",
+    mark="`",
+    ask=(
+        ("question", "What does `{s}` extend?"),
+        ("question", "Which class does `{s}` inherit from?"),
+        ("question", "What is the base class of `{s}`?"),
+        ("cloze", "`{s}` extends"),
+        ("code", "class `{s}` extends"),
+        ("question", "Which is the parent of `{s}`?"),
+        ("question", "Of what is `{s}` a subclass?"),
+        ("list", "Base classes of `{s}`:"),
+        ("cloze", "`{s}` is a subclass of"),
+        ("question", "What stands above `{s}` in the hierarchy?"),
+        ("question", "From what is `{s}` derived?"),
+        ("question", "What does `{s}` specialise?"),
+        ("code", "`{s}`.__bases__ ="),
+    ),
+    check=(
+        "Does `{s}` extend `{o}`?",
+        "Is `{s}` a subclass of `{o}`?",
+        "Is `{o}` the base of `{s}`?",
+    ),
+    choice=("Does `{s}` extend `{o}` or `{x}`?", "Which is the base of `{s}`: `{o}` or `{x}`?"),
+    reverse=("What extends `{o}`?", "Which classes inherit from `{o}`?"),
+    reverse_statement="`{o}` is extended by {subjects}.",
+    reserved=(
+        ("question", "Name the superclass of `{s}`."),
+        ("question", "On which class is `{s}` built?"),
+        ("question", "Catching what would also catch or cover `{s}`?"),
+    ),
+)
+
+IMPLEMENTS = Family(
+    key="implements",
+    predicate=Predicate.IMPLEMENTS,
+    category="discovery",
+    statement="`{s}` implements {objects}.",
+    mark="`",
+    ask=(
+        ("question", "What does `{s}` implement?"),
+        ("question", "Which interface does `{s}` implement?"),
+        ("cloze", "`{s}` implements"),
+        ("question", "Which interfaces has `{s}`?"),
+        ("code", "class `{s}` implements"),
+        ("question", "Which contract does `{s}` fulfil?"),
+        ("list", "Interfaces of `{s}`:"),
+        ("question", "As which interface can I use `{s}`?"),
+        ("cloze", "`{s}` is an implementation of"),
+        ("question", "What does `{s}` promise to implement?"),
+        ("question", "Behind which interface does `{s}` stand?"),
+        ("list", "List the interfaces that `{s}` implements."),
+        ("question", "Which protocol does `{s}` follow?"),
+    ),
+    check=(
+        "Does `{s}` implement `{o}`?",
+        "Is `{s}` an implementation of `{o}`?",
+        "Is `{o}` implemented by `{s}`?",
+    ),
+    choice=("Does `{s}` implement `{o}` or `{x}`?", "Which does `{s}` fulfil: `{o}` or `{x}`?"),
+    reverse=("What implements `{o}`?", "Which classes implement `{o}`?"),
+    reverse_statement="`{o}` is implemented by {subjects}.",
+    reserved=(
+        ("question", "Of which interface is `{s}` an implementor?"),
+        ("question", "What type may a variable have that holds `{s}`, seen as an interface?"),
+        ("question", "Name the interface behind `{s}`."),
+    ),
+)
+
+OVERRIDES = Family(
+    key="overrides",
+    predicate=Predicate.OVERRIDES,
+    category="discovery",
+    statement="`{s}` overrides {objects}.",
+    mark="`",
+    ask=(
+        ("question", "What does `{s}` override?"),
+        ("question", "Which method does `{s}` override?"),
+        ("cloze", "`{s}` overrides"),
+        ("question", "Which method of a base class does `{s}` replace?"),
+        ("question", "What does `{s}` redefine?"),
+        ("code", "@Override `{s}` of"),
+        ("list", "Overridden by `{s}`:"),
+        ("question", "Of which method is `{s}` a new version?"),
+        ("cloze", "`{s}` replaces the inherited method"),
+        ("question", "Which inherited method is changed by `{s}`?"),
+        ("question", "Where was `{s}` declared first?"),
+        ("question", "What would run if `{s}` were removed?"),
+        ("flow", "`{s}` runs in place of what?"),
+    ),
+    check=(
+        "Does `{s}` override `{o}`?",
+        "Is `{o}` overridden by `{s}`?",
+        "Does `{s}` replace `{o}`?",
+    ),
+    choice=("Does `{s}` override `{o}` or `{x}`?", "Which does `{s}` replace: `{o}` or `{x}`?"),
+    reserved=(
+        ("question", "For which inherited method does `{s}` stand in?"),
+        ("question", "Name the base method that `{s}` redefines."),
+        ("question", "What is the original of the override `{s}`?"),
+    ),
+)
+
+IMPORTS = Family(
+    key="imports",
+    predicate=Predicate.IMPORTS,
+    category="discovery",
+    statement="`{s}` imports {objects}.",
+    mark="`",
+    ask=(
+        ("question", "What does `{s}` import?"),
+        ("question", "Which modules does `{s}` import?"),
+        ("list", "List the imports of `{s}`."),
+        ("cloze", "`{s}` imports"),
+        ("question", "Which modules does `{s}` need?"),
+        ("list", "Imports of `{s}`:"),
+        ("question", "Which of our modules must be there for `{s}`?"),
+        ("question", "What does module `{s}` depend on?"),
+        ("code", "The import lines of `{s}` name"),
+        ("question", "What is imported at the top of `{s}`?"),
+        ("question", "Which modules are used in `{s}`?"),
+        ("cloze", "Module `{s}` depends on"),
+        ("flow", "Loading `{s}` loads what else?"),
+    ),
+    check=("Does `{s}` import `{o}`?", "Is `{o}` imported by `{s}`?", "Does `{s}` need `{o}`?"),
+    choice=("Does `{s}` import `{o}` or `{x}`?", "Which does `{s}` need: `{o}` or `{x}`?"),
+    reserved=(
+        ("list", "Name every module of ours that `{s}` brings in."),
+        ("question", "Upon which modules is `{s}` built?"),
+        ("question", "What appears in the imports of module `{s}`?"),
+    ),
+)

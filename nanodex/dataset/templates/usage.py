@@ -1,0 +1,135 @@
+"""How things are used: tests, real calls, environment variables, routes and commands."""
+
+from nanodex.api.records import Predicate
+from nanodex.dataset.templates.family import Family
+
+TESTED_BY = Family(
+    key="tested_by",
+    predicate=Predicate.TESTED_BY,
+    category="discovery",
+    statement="`{s}` is tested by {objects}.",
+    mark="`",
+    ask=(
+        ("question", "Which test covers `{s}`?"),
+        ("question", "What tests `{s}`?"),
+        ("list", "List the tests of `{s}`."),
+        ("cloze", "`{s}` is tested by"),
+        ("question", "Where is `{s}` tested?"),
+        ("question", "Which tests do I run after a change of `{s}`?"),
+        ("list", "Tests of `{s}`:"),
+        ("question", "What test is there for `{s}`?"),
+        ("question", "Which test exercises `{s}`?"),
+        ("code", "pytest for `{s}`: which test?"),
+        ("question", "How is `{s}` tested?"),
+        ("cloze", "The test of `{s}` is"),
+        ("question", "Which test fails if `{s}` is broken?"),
+    ),
+    check=("Is `{s}` tested by `{o}`?", "Does `{o}` test `{s}`?", "Does `{o}` cover `{s}`?"),
+    choice=("Is `{s}` tested by `{o}` or `{x}`?", "Which covers `{s}`: `{o}` or `{x}`?"),
+    reserved=(
+        ("question", "Name the tests that guard `{s}`."),
+        ("question", "In which test do we see `{s}` at work?"),
+        ("question", "What verifies `{s}`?"),
+    ),
+)
+
+USAGE = Family(
+    key="usage",
+    predicate=Predicate.TESTED_BY,
+    category="howto",
+    statement="Like this: `{objects}`",
+    mark="",
+    ask=(
+        ("code", "How do I call `{s}`?"),
+        ("code", "Show a real call of `{s}`."),
+        ("code", "How is `{s}` used?"),
+        ("code", "Give an example of `{s}`."),
+        ("code", "Write a call of `{s}`."),
+        ("code", "Example: `{s}`"),
+        ("code", "Show me `{s}` in use."),
+        ("code", "What does a call of `{s}` look like?"),
+        ("code", "How would a test call `{s}`?"),
+        ("code", "Usage of `{s}`:"),
+        ("code", "Complete the call: `{s}(`"),
+        ("code", "I need `{s}`. What do I write?"),
+        ("code", "Demonstrate `{s}`."),
+    ),
+    check=(
+        "Is `{o}` a call of `{s}`?",
+        "Can I call `{s}` with `{o}`?",
+        "Is `{o}` how to use `{s}`?",
+    ),
+    reserved=(
+        ("code", "Copy a call of `{s}` from the tests or examples."),
+        ("code", "How should I invoke `{s}` in my code?"),
+        ("code", "Let me see `{s}` being called."),
+    ),
+)
+
+READS_ENV = Family(
+    key="reads_env",
+    predicate=Predicate.READS_ENV,
+    category="howto",
+    statement="`{s}` reads {objects}.",
+    mark="`",
+    ask=(
+        ("question", "Which environment variable does `{s}` read?"),
+        ("question", "How do I configure `{s}`?"),
+        ("cloze", "`{s}` reads the environment variable"),
+        ("question", "Which setting changes `{s}`?"),
+        ("question", "What must be in the environment for `{s}`?"),
+        ("list", "Environment of `{s}`:"),
+        ("question", "Which variable do I export for `{s}`?"),
+        ("code", "os.environ in `{s}`: which key?"),
+        ("question", "What does `{s}` take from the environment?"),
+        ("question", "By which variable is `{s}` controlled?"),
+        ("cloze", "The environment variable of `{s}` is"),
+        ("list", "List the variables that `{s}` reads."),
+        ("code", "export which variable for `{s}`?"),
+    ),
+    check=(
+        "Does `{s}` read `{o}`?",
+        "Is `{o}` read by `{s}`?",
+        "Is `{s}` configured by `{o}`?",
+    ),
+    choice=("Does `{s}` read `{o}` or `{x}`?", "Which does `{s}` read: `{o}` or `{x}`?"),
+    reverse=("Which code reads `{o}`?", "What uses the variable `{o}`?"),
+    reverse_statement="`{o}` is read by {subjects}.",
+    reserved=(
+        ("question", "Name the environment variable that `{s}` looks at."),
+        ("question", "What do I set in the shell to influence `{s}`?"),
+        ("question", "On which variable of the process does `{s}` depend?"),
+    ),
+)
+
+ROUTE = Family(
+    key="route",
+    predicate=Predicate.ROUTE,
+    category="howto",
+    statement="`{s}` serves {objects}.",
+    mark="`",
+    ask=(
+        ("question", "Which route or command does `{s}` serve?"),
+        ("question", "How do I reach `{s}` from outside?"),
+        ("cloze", "`{s}` serves"),
+        ("question", "Which request ends in `{s}`?"),
+        ("question", "What is the endpoint of `{s}`?"),
+        ("list", "Route of `{s}`:"),
+        ("question", "For what is `{s}` the handler?"),
+        ("code", "Which route or command is bound to `{s}`?"),
+        ("question", "What does a user send to run `{s}`?"),
+        ("question", "Under which name is `{s}` registered?"),
+        ("cloze", "`{s}` is the handler of"),
+        ("flow", "What leads from a user to `{s}`?"),
+        ("list", "List what `{s}` handles."),
+    ),
+    check=("Does `{s}` serve `{o}`?", "Is `{s}` the handler of `{o}`?", "Is `{o}` bound to `{s}`?"),
+    choice=("Does `{s}` serve `{o}` or `{x}`?", "Which does `{s}` handle: `{o}` or `{x}`?"),
+    reverse=("What handles `{o}`?", "Which code serves `{o}`?"),
+    reverse_statement="`{o}` is served by {subjects}.",
+    reserved=(
+        ("question", "Which call from outside does `{s}` answer?"),
+        ("question", "Name the endpoint or command behind which `{s}` stands."),
+        ("question", "What must a client ask for so that `{s}` runs?"),
+    ),
+)
