@@ -1,0 +1,110 @@
+"""Prints figures of every stage as one JSON object: `make bench`.
+
+Each figure stands beside another of the same run where there is one to compare with: extraction
+beside Python's own parser, training beside a plain TRL loop, the agent beside the engine behind it.
+Nothing is asserted: a slow machine is not a failure. What happens is told on standard error.
+
+    python tests/benchmarks/bench.py --only code --packages requests,flask --repeats 3
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import code_stages
+import packages
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("code", "train", "serve")
+
+
+def main() -> None:
+    """Measure the parts that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=",".join(PARTS), help="any of code,train,serve")
+    parser.add_argument("--packages", default=",".join(packages.PACKAGES))
+    parser.add_argument("--repeats", type=int, default=3, help="runs of code stages")
+    parser.add_argument("--training-repeats", type=int, default=2)
+    parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "bench")
+    arguments = parser.parse_args()
+    chosen = set(arguments.only.split(","))
+    if unknown := chosen - set(PARTS):
+        parser.error(f"unknown part {', '.join(sorted(unknown))}")
+
+    report: dict[str, Any] = {"machine": machine()}
+    tell("base model")
+    base_model = code_stages.bundled_model(arguments.cache / "models")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        scratch = Path(folder)
+        if "code" in chosen:
+            report["code"] = {}
+            for name in arguments.packages.split(","):
+                tell(f"code: {name}")
+                place = scratch / name
+                place.mkdir()
+                report["code"][name] = code_stages.figures(
+                    packages.unpacked(name, cache=arguments.cache),
+                    scratch=place,
+                    repeats=arguments.repeats,
+                    base_model=base_model,
+                )
+        if chosen & {"train", "serve"}:
+            # Not at the top: measured processes import this module too, and would weigh more.
+            import training_speed
+
+            tell("train")
+            place = scratch / "t"
+            place.mkdir()
+            report["train"] = training_speed.figures(
+                ROOT / "config" / "samples" / "parcelry",
+                scratch=place,
+                repeats=arguments.training_repeats,
+                base_model=base_model,
+            )
+        if "serve" in chosen:
+            import serving_speed
+
+            tell("serve")
+            report["serve"] = serving_speed.figures(
+                adapter=scratch / "t" / "ours" / "trained" / "adapter",
+                base_model=base_model,
+                scratch=scratch,
+            )
+    json.dump(report, sys.stdout, indent=2)
+    print()
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "processor": _processor() or platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
+        "memoryGigabytes": round(psutil.virtual_memory().total / 1e9, 1),
+        "python": platform.python_version(),
+        "loadAtStart": round(os.getloadavg()[0], 2),
+    }
+
+
+def tell(text: str) -> None:
+    """Say on standard error what is being measured."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    if not path.is_file():
+        return platform.processor()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return ""
+
+
+if __name__ == "__main__":
+    main()

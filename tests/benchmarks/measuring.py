@@ -1,0 +1,105 @@
+"""Runs one measurement in a process of its own, and sums up several.
+
+A fresh process makes peak memory mean something and keeps caches of one run out of the next.
+"""
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import psutil
+
+SAMPLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run: seconds of the work itself, without imports, and the peak of all its processes."""
+
+    seconds: float
+    peak_bytes: int
+    result: dict[str, Any]
+
+
+Prepared = Callable[[], dict[str, Any]]
+
+
+def measure(prepare: Callable[..., Prepared], *arguments: Any) -> Measured:
+    """Run `prepare(*arguments)()` in a fresh process; only the second call is timed.
+
+    `prepare` is a function of a module, so that the other process can import it; it imports what
+    it needs and returns the work.
+
+    Raises:
+        RuntimeError: the process failed; its traceback was printed.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(theirs, prepare, arguments))
+    process.start()
+    theirs.close()
+    peak = 0
+    try:
+        while not ours.poll(SAMPLE_SECONDS):
+            peak = max(peak, tree_memory(process.pid))
+        seconds, result = ours.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"{prepare.__name__} failed, exit {process.exitcode}") from None
+    process.join()
+    return Measured(seconds=seconds, peak_bytes=peak, result=result)
+
+
+def repeat(times: int, prepare: Callable[..., Prepared], *arguments: Any) -> list[Measured]:
+    """Measure `times` times."""
+    return [measure(prepare, *arguments) for _ in range(times)]
+
+
+def rate(amount: float, runs: Sequence[Measured]) -> dict[str, float]:
+    """Amount per second: `best` of the runs and their `median`."""
+    rates = [amount / run.seconds for run in runs]
+    return {"best": round(max(rates), 2), "median": round(statistics.median(rates), 2)}
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """`min` and `median` of `values`."""
+    return {"min": round(min(values), 4), "median": round(statistics.median(values), 4)}
+
+
+def median_seconds(runs: Sequence[Measured]) -> float:
+    """Median of the runs' seconds."""
+    return statistics.median(run.seconds for run in runs)
+
+
+def peak_megabytes(runs: Sequence[Measured]) -> float:
+    """Highest peak of the runs, in 10^6 bytes."""
+    return round(max(run.peak_bytes for run in runs) / 1e6, 1)
+
+
+def tree_memory(pid: int | None) -> int:
+    """Bytes that a process and its descendants hold; memory they share is counted once."""
+    total = 0
+    try:
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            try:
+                # PSS is Linux' own fair share of shared pages; elsewhere the resident set will do.
+                memory = process.memory_full_info()
+                total += getattr(memory, "pss", memory.rss)
+            except psutil.Error:
+                continue
+    except psutil.Error:
+        return total
+    return total
+
+
+def _work(pipe: Connection, prepare: Callable[..., Prepared], arguments: Sequence[Any]) -> None:
+    work = prepare(*arguments)
+    started = time.perf_counter()
+    result = work()
+    pipe.send((time.perf_counter() - started, result))
+    pipe.close()
