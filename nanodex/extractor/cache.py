@@ -1,0 +1,84 @@
+"""Keeps records between runs, by what they are a function of. May be lost at any time."""
+
+import hashlib
+import sqlite3
+import threading
+from pathlib import Path
+
+from nanodex.extractor.languages import pack_version
+from nanodex.extractor.records import PackedRecord
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+  key BLOB PRIMARY KEY, check_sum BLOB NOT NULL, definitions BLOB NOT NULL, uses BLOB NOT NULL
+) WITHOUT ROWID
+"""
+
+
+def record_key(blob: str, *, language: str, dialect: str) -> bytes:
+    """Return the key of a record: content, dialect, versions of grammar and query pack."""
+    return hashlib.sha256(f"{blob} {dialect} {pack_version(language)}".encode()).digest()
+
+
+class RecordCache:
+    """Records in one SQLite file; a damaged file is thrown away, a damaged row is a miss."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = threading.Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "records.sqlite"
+        try:
+            self._database = _open(path)
+        except sqlite3.DatabaseError:
+            path.unlink()
+            self._database = _open(path)
+
+    def get(self, key: bytes) -> PackedRecord | None:
+        """Return the record under `key`, or None."""
+        try:
+            with self._lock:
+                row = self._database.execute(
+                    "SELECT check_sum, definitions, uses FROM records WHERE key = ?", (key,)
+                ).fetchone()
+        except sqlite3.DatabaseError:
+            return None
+        if row is None or row[0] != _check_sum(key, row[1], row[2]):
+            return None
+        return PackedRecord(row[1], row[2])
+
+    def put(self, key: bytes, record: PackedRecord) -> None:
+        """Keep a record; a cache that cannot be written is not an error."""
+        try:
+            with self._lock:
+                self._database.execute(
+                    "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)",
+                    (key, _check_sum(key, *record), record.definitions, record.uses),
+                )
+        except sqlite3.DatabaseError:
+            return
+
+    def close(self) -> None:
+        """Commit and close."""
+        try:
+            self._database.commit()
+        except sqlite3.DatabaseError:
+            pass
+        finally:
+            self._database.close()
+
+
+def _check_sum(key: bytes, definitions: bytes, uses: bytes) -> bytes:
+    return hashlib.sha256(
+        b"%d %d " % (len(definitions), len(uses)) + key + definitions + uses
+    ).digest()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=5, check_same_thread=False)
+    try:
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute(_SCHEMA)
+    except sqlite3.DatabaseError:
+        database.close()
+        raise
+    return database

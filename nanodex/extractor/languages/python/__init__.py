@@ -1,0 +1,63 @@
+"""Python: grammar, walk, module names and resolver."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+import tree_sitter
+
+from nanodex.extractor.languages.python import expressions
+from nanodex.extractor.languages.python.modules import module_names
+from nanodex.extractor.languages.python.queries import QUERY_PACK_VERSION
+from nanodex.extractor.languages.python.resolver import PythonResolver
+from nanodex.extractor.languages.python.symbols import Walk
+from nanodex.extractor.program import Program, Unit, UnitNames
+from nanodex.extractor.records import FileRecord, Symbol
+
+
+class _Python:
+    name = "python"
+    query_pack_version = QUERY_PACK_VERSION
+    grammars: tuple[str, ...] = ("tree-sitter-python",)
+    suffixes: Mapping[str, str] = {".py": "python", ".pyi": "python"}
+    class_kinds: Mapping[str, str] = {
+        **dict.fromkeys(("builtins.BaseException", "builtins.Exception"), "exception"),
+        **dict.fromkeys(("enum.Enum", "enum.IntEnum", "enum.StrEnum", "enum.Flag", "enum.IntFlag"),
+                        "enum"),
+        **dict.fromkeys(("typing.Protocol", "typing_extensions.Protocol"), "interface"),
+    }  # fmt: skip
+
+    def grammar(self, dialect: str) -> tree_sitter.Language:
+        return expressions.grammar()
+
+    def read(self, tree: tree_sitter.Tree, source: bytes, *, dialect: str) -> FileRecord:
+        return Walk(tree.root_node).record
+
+    def names(self, units: Sequence[Unit]) -> Mapping[str, UnitNames]:
+        return module_names([unit.path for unit in units])
+
+    def resolver(self, program: Program) -> PythonResolver:
+        return PythonResolver(program)
+
+    def is_test(self, unit: Unit, index: int) -> bool:
+        symbol = unit.symbols[index]
+        return symbol.name.startswith("test") and not _is_fixture(symbol)
+
+    def overrides(self, method: Symbol, inherited: Symbol) -> bool:
+        # Name mangling gives each class its own `__name`.
+        return method.visibility != "private"
+
+    def in_tests(self, path: str) -> bool:
+        place = PurePosixPath(path)
+        return (
+            place.name.startswith("test_")
+            or place.stem.endswith("_test")
+            or place.name in {"conftest.py", "tests.py"}
+            or any(part in {"tests", "test", "testing"} for part in place.parts[:-1])
+        )
+
+
+def _is_fixture(symbol: Symbol) -> bool:
+    return any("fixture" in decorator for decorator in symbol.decorators)
+
+
+LANGUAGE = _Python()

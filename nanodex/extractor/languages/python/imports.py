@@ -1,0 +1,155 @@
+"""What an import means: rules `import`, `re-export` and `star import`."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from nanodex.extractor.program import Program, Unit
+from nanodex.extractor.records import Expr
+
+_DEFINITIONS = frozenset({"class", "function"})
+_MAX_CHAIN = 16
+
+
+class Definition(NamedTuple):
+    """What a name of a module stands for: a node, a package without a file, or something outside."""
+
+    node: int | None
+    name: str  # dotted; of an external symbol or of a package without a file
+    external: bool
+    rule: str = "import"
+
+
+class Unknown(NamedTuple):
+    """An import that nothing in the repository answers though it should."""
+
+    reason: str
+
+
+class Imports:
+    """Finds modules by dotted name and follows imports through re-exports."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._modules: dict[str, list[Unit]] = defaultdict(list)
+        self._packages: set[str] = set()
+        for unit in program.units:
+            if unit.language == "python":
+                self._modules[unit.names.module].append(unit)
+                parts = unit.names.module.split(".")
+                self._packages.update(".".join(parts[:end]) for end in range(1, len(parts)))
+
+    def resolve(self, unit: Unit, target: Expr, *, depth: int = 0) -> Definition | Unknown:
+        """Follow the import `["im", level, module, name]` of `unit` to a definition."""
+        _, level, module, name = target
+        dotted = self._absolute(unit, level, module)
+        if dotted is None:
+            return Unknown("ImportBeyondTopLevel")
+        found = self._module(unit, dotted, relative=level > 0)
+        if name is None or isinstance(found, Unknown) or found.external:
+            if name is not None and isinstance(found, Definition):
+                return found._replace(name=f"{found.name}.{name}")
+            return found
+        return self._member_of(unit, found, name, depth)
+
+    def member(self, unit: Unit, name: str, *, depth: int = 0) -> Definition | None:
+        """Return what `name` stands for in the module `unit`, imports followed; None if nothing."""
+        if depth > _MAX_CHAIN:
+            return None
+        nodes = self._program.members(unit.first, name)
+        defined = [node for node in nodes if self._program.symbol(node).kind in _DEFINITIONS]
+        if defined:
+            return Definition(defined[-1], "", external=False)
+        answers = []
+        for binding in unit.scope(0).get(name, ()):
+            if binding.form == "import" and binding.value is not None:
+                answer = self.resolve(unit, binding.value, depth=depth + 1)
+                if isinstance(answer, Definition):
+                    answers.append(answer._replace(rule="re-export"))
+        if answers:
+            # try: import fast / except ImportError: import slow. Ours first, it can be shown.
+            return min(answers, key=lambda answer: answer.external)
+        if nodes:
+            return Definition(nodes[-1], "", external=False)
+        return self._starred(unit, name, depth)
+
+    def submodule(self, dotted: str) -> Definition | None:
+        """Return the module or package with exactly this name."""
+        units = self._modules.get(dotted)
+        if units:
+            return Definition(units[0].first, "", external=False)
+        if dotted in self._packages:
+            return Definition(None, dotted, external=False)
+        return None
+
+    def _absolute(self, unit: Unit, level: int, module: str) -> str | None:
+        if not level:
+            return module
+        parts = unit.names.module.split(".")
+        if PurePosixPath(unit.path).stem != "__init__":
+            parts.pop()
+        if level - 1 > len(parts):
+            return None
+        parts = parts[: len(parts) - (level - 1)]
+        return ".".join([*parts, module] if module else parts)
+
+    def _module(self, unit: Unit, dotted: str, *, relative: bool) -> Definition | Unknown:
+        for name in self._candidates(unit, dotted, relative=relative):
+            units = self._modules.get(name)
+            if units:
+                return Definition(_nearest(units, unit.path).first, "", external=False)
+            if name in self._packages:
+                return Definition(None, name, external=False)
+        top = dotted.partition(".")[0]
+        if relative or top in self._packages:
+            return Unknown("NoSuchModule")
+        return Definition(None, dotted, external=True)
+
+    def _candidates(self, unit: Unit, dotted: str, *, relative: bool) -> Iterator[str]:
+        yield dotted
+        if not relative and PurePosixPath(unit.path).stem != "__init__":
+            # A script's own folder comes first on its import path, unless the folder is a package.
+            folder, _, _ = unit.names.module.rpartition(".")
+            if folder and folder not in self._modules:
+                yield f"{folder}.{dotted}"
+
+    def _member_of(
+        self, unit: Unit, module: Definition, name: str, depth: int
+    ) -> Definition | Unknown:
+        dotted = module.name
+        if module.node is not None:
+            home = self._program.unit_of(module.node)
+            dotted = home.names.module
+            # `from . import x` inside the package's own __init__ means the submodule.
+            answer = None if home is unit else self.member(home, name, depth=depth)
+            if answer is not None:
+                return answer
+        return self.submodule(f"{dotted}.{name}") or Unknown("NoSuchName")
+
+    def _starred(self, unit: Unit, name: str, depth: int) -> Definition | None:
+        if name.startswith("_"):
+            return None
+        for binding in unit.scope(0).get("*", ()):
+            if binding.value is None:
+                continue
+            module = self.resolve(unit, binding.value, depth=depth + 1)
+            if isinstance(module, Definition) and module.node is not None:
+                answer = self.member(self._program.unit_of(module.node), name, depth=depth + 1)
+                if answer is not None:
+                    return answer._replace(rule="star import")
+        return None
+
+
+def _nearest(units: list[Unit], path: str) -> Unit:
+    """Of modules of one name, take the one that shares most of the path; source before stub."""
+
+    def distance(unit: Unit) -> tuple[int, bool, str]:
+        shared = 0
+        for own, other in zip(path.split("/"), unit.path.split("/"), strict=False):
+            if own != other:
+                break
+            shared += 1
+        return (-shared, unit.path.endswith(".pyi"), unit.path)
+
+    return min(units, key=distance)

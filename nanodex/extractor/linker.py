@@ -1,0 +1,185 @@
+"""Links records to a graph: one pass for base classes, one for everything else, always whole.
+
+Linking never looks at what was cached or in which order files came, so an incremental run gives
+the same rows as a clean one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from nanodex.extractor.languages import load_language
+from nanodex.extractor.languages.protocol import External, Found, Language, Missing, Resolution
+from nanodex.extractor.program import Program, Unit
+from nanodex.extractor.records import Attribute, RaiseSite, Reference
+from nanodex.extractor.resolver.hierarchy import CLASS_KINDS, class_kinds, inherited_name
+from nanodex.extractor.resolver.testing import is_tested, tests_of
+
+_HIERARCHY = frozenset({"extends", "implements"})
+
+
+class EdgeRow(NamedTuple):
+    """A row of `edges` without its path; fields in the order in which rows are sorted."""
+
+    start_byte: int
+    end_byte: int
+    relationship: str
+    src: int
+    dst: int
+    line: int
+    rule: str
+    conf: float
+
+
+class UnresolvedRow(NamedTuple):
+    """A row of `refs_unresolved` without its path."""
+
+    start_byte: int
+    end_byte: int
+    relationship: str
+    src: int
+    name: str
+    line: int
+    reason: str
+
+
+class ExternalSymbol(NamedTuple):
+    """A symbol outside the repository."""
+
+    language: str
+    name: str
+
+
+@dataclass
+class LinkedUnit:
+    """The rows that one file gives, sorted."""
+
+    unit: Unit
+    edges: list[EdgeRow]
+    unresolved: list[UnresolvedRow]
+    raise_sites: list[RaiseSite]
+    attributes: list[Attribute]
+
+
+@dataclass
+class Linker:
+    """Links `units`, which are in order of path."""
+
+    units: Sequence[Unit]
+    kinds: Mapping[int, str] = field(init=False)
+    externals: dict[ExternalSymbol, int] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = sorted({unit.language for unit in self.units})
+        self._languages: dict[str, Language] = {name: load_language(name) for name in names}
+        for name, language in self._languages.items():
+            own = [unit for unit in self.units if unit.language == name]
+            module_names = language.names(own)
+            for unit in own:
+                unit.names = module_names[unit.path]
+        self.program = Program(self.units)
+        self._node_count = self.program.node_count
+        self._resolvers = {
+            name: language.resolver(self.program) for name, language in self._languages.items()
+        }
+        self._link_bases()
+        self.kinds = class_kinds(self.program, self._languages)
+
+    def kind(self, node: int) -> str:
+        """Return the kind of a first-party node, which its ancestors may have refined."""
+        return self.kinds.get(node) or self.program.symbol(node).kind
+
+    def link(self) -> Iterator[LinkedUnit]:
+        """Yield the rows of each file, in order of path."""
+        for unit in self.units:
+            yield self._link_unit(unit)
+
+    def _link_bases(self) -> None:
+        for unit in self.units:
+            if not any(symbol.kind in CLASS_KINDS for symbol in unit.symbols):
+                continue
+            resolver = self._resolvers[unit.language]
+            for reference in unit.uses().references:
+                if reference.relationship in _HIERARCHY:
+                    answer = resolver.resolve(unit, reference)
+                    self.program.bases[unit.first + reference.source].append(_base(answer))
+
+    def _link_unit(self, unit: Unit) -> LinkedUnit:
+        uses = unit.uses()
+        language, resolver = self._languages[unit.language], self._resolvers[unit.language]
+        tests = tests_of(unit, language)
+        edges = set(self._structure(unit))
+        unresolved: list[UnresolvedRow] = []
+        for reference in uses.references:
+            answer = resolver.resolve(unit, reference)
+            if isinstance(answer, Missing):
+                unresolved.append(_unresolved(unit, reference, answer))
+                continue
+            edge = self._edge(unit, reference, answer)
+            edges.add(edge)
+            if (
+                reference.source in tests
+                and isinstance(answer, Found)
+                and is_tested(
+                    self.program, language, relationship=edge.relationship, target=edge.dst
+                )
+            ):
+                test = unit.first + tests[reference.source]
+                edges.add(edge._replace(relationship="tests", src=test, rule="used by test"))
+        return LinkedUnit(
+            unit,
+            edges=sorted(edges),
+            unresolved=sorted(set(unresolved)),
+            raise_sites=uses.raise_sites,
+            attributes=uses.attributes,
+        )
+
+    def _structure(self, unit: Unit) -> Iterator[EdgeRow]:
+        for index, symbol in enumerate(unit.symbols):
+            if symbol.parent >= 0:
+                yield EdgeRow(
+                    symbol.name_start, symbol.name_end, "defines", unit.first + symbol.parent,
+                    unit.first + index, symbol.start_line, "syntax", 1.0,
+                )  # fmt: skip
+        language = self._languages[unit.language]
+        for override in inherited_name(self.program, language, unit):
+            symbol = self.program.symbol(override.method)
+            yield EdgeRow(
+                symbol.name_start, symbol.name_end, "overrides", override.method,
+                override.inherited, symbol.start_line, override.rule, override.conf,
+            )  # fmt: skip
+
+    def _edge(self, unit: Unit, reference: Reference, answer: Found | External) -> EdgeRow:
+        src = unit.first + reference.source
+        relationship = answer.relationship or reference.relationship
+        if isinstance(answer, External):
+            symbol = ExternalSymbol(unit.language, answer.name)
+            dst = self.externals.setdefault(symbol, self._node_count + 1 + len(self.externals))
+        else:
+            dst = answer.node
+            kind = self.kind(dst)
+            if relationship == "calls" and kind in CLASS_KINDS:
+                relationship = "instantiates"
+            elif relationship == "extends" and kind == "interface" and self.kind(src) != kind:
+                relationship = "implements"
+        return EdgeRow(
+            reference.start_byte, reference.end_byte, relationship, src, dst,
+            reference.line, answer.rule, answer.conf,
+        )  # fmt: skip
+
+
+def _base(answer: Resolution) -> int | str | None:
+    match answer:
+        case Found(node=node):
+            return node
+        case External(name=name):
+            return name
+        case Missing():
+            return None
+
+
+def _unresolved(unit: Unit, reference: Reference, answer: Missing) -> UnresolvedRow:
+    return UnresolvedRow(
+        reference.start_byte, reference.end_byte, reference.relationship,
+        unit.first + reference.source, reference.name, reference.line, answer.reason,
+    )  # fmt: skip

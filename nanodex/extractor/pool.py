@@ -1,0 +1,162 @@
+"""Parser processes, and the threads of the parent that keep each of them busy and on time."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+from nanodex.extractor.frames import Closed, Overdue, receive, send
+from nanodex.extractor.records import PackedRecord
+
+# Source bytes of one chunk: large enough that the pipe does not matter, small enough to balance.
+_CHUNK_BYTES = 96 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A file to parse; `load` reads it when its turn comes."""
+
+    index: int
+    size: int
+    language: str
+    dialect: str
+    load: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a task: a record and the zlib of the source, or the reason why not."""
+
+    index: int
+    record: PackedRecord | None
+    content: bytes | None
+    reason: str = ""
+
+
+def parse_all(
+    tasks: Sequence[Task],
+    *,
+    workers: int,
+    file_timeout_seconds: float,
+    report: Callable[[Outcome], None],
+    stopping: Callable[[], bool],
+) -> None:
+    """Parse every task and report its outcome; outcomes come in any order, one at a time.
+
+    Args:
+        tasks: what to parse.
+        workers: processes; 0 is one for each core that this process may use.
+        file_timeout_seconds: wall seconds after which a file's process is killed.
+        report: receives each outcome, called from several threads but never at once.
+        stopping: asked between chunks; True ends early, with tasks unreported.
+    """
+    chunks = deque(_chunks(tasks))
+    count = min(workers or len(os.sched_getaffinity(0)), len(chunks))
+    lock = Lock()
+
+    def guarded(outcome: Outcome) -> None:
+        with lock:
+            report(outcome)
+
+    def drain() -> None:
+        try:
+            with _Parser(file_timeout_seconds) as parser:
+                while not stopping():
+                    try:
+                        chunk = chunks.popleft()
+                    except IndexError:
+                        return
+                    for outcome in parser.parse(chunk):
+                        guarded(outcome)
+        except BaseException:
+            # One thread's error ends the stage: the others need not finish the list first.
+            chunks.clear()
+            raise
+
+    if not count:
+        return
+    with ThreadPoolExecutor(count, thread_name_prefix="parser") as threads:
+        for thread in [threads.submit(drain) for _ in range(count)]:
+            thread.result()
+
+
+def _chunks(tasks: Sequence[Task]) -> Iterator[list[Task]]:
+    """Group tasks, largest first, so that no process is left with a large file at the end."""
+    chunk: list[Task] = []
+    size = 0
+    for task in sorted(tasks, key=lambda task: (-task.size, task.index)):
+        chunk.append(task)
+        size += task.size
+        if size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+class _Parser:
+    """One parser process, started anew whenever a file has cost its life."""
+
+    def __init__(self, file_timeout_seconds: float) -> None:
+        self._timeout = file_timeout_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "_Parser":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def parse(self, chunk: Sequence[Task]) -> Iterator[Outcome]:
+        waiting = deque(chunk)
+        while waiting:
+            try:
+                yield from self._exchange(waiting)
+            except Overdue:
+                yield Outcome(waiting.popleft().index, None, None, "Timeout")
+                self._stop()
+            except Closed:
+                yield Outcome(waiting.popleft().index, None, None, "ParserCrashed")
+                self._stop()
+
+    def _exchange(self, waiting: deque[Task]) -> Iterator[Outcome]:
+        process = self._start()
+        assert process.stdin is not None and process.stdout is not None
+        header = json.dumps([(task.language, task.dialect) for task in waiting]).encode()
+        send(process.stdin.fileno(), header, *(task.load() for task in waiting))
+        answers = process.stdout.fileno()
+        while waiting:
+            deadline = time.monotonic() + self._timeout
+            status = receive(answers, deadline=deadline).decode(errors="replace")
+            if status == "parsed":
+                record = PackedRecord(
+                    receive(answers, deadline=deadline), receive(answers, deadline=deadline)
+                )
+                content = receive(answers, deadline=deadline)
+                yield Outcome(waiting.popleft().index, record, content)
+            else:
+                yield Outcome(waiting.popleft().index, None, None, status)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                # -P: the working folder may be the stranger's repository; import nothing from it.
+                [sys.executable, "-P", "-m", "nanodex.extractor.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+            )
+        return self._process
+
+    def _stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.communicate()
+        self._process = None
