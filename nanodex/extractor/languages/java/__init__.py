@@ -67,7 +67,7 @@ class Java:
         )
 
     def overrides(self, method: Symbol, inherited: Symbol) -> bool:
-        """Whether a method replaces an inherited one: parameters as many and alike, both virtual."""
+        """Whether a method replaces an inherited one: virtual, with the same parameters."""
         if inherited.visibility == "private" or {"static"} & {
             *method.signature.split("(")[0].split(),
             *inherited.signature.split("(")[0].split(),
