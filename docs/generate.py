@@ -1,9 +1,10 @@
 """Writes what is rendered from the models: config/*.yaml and the reference pages of docs/.
 
 Run it after a change of nanodex/api or of the command line: `.venv/bin/python docs/generate.py`.
-A test compares the files with what this script would write.
+With `--check` it writes nothing, names the files that are out of date and exits with 1.
 """
 
+import argparse
 import re
 from pathlib import Path
 
@@ -67,11 +68,22 @@ def with_section(text: str, *, name: str, content: str) -> str:
     return result
 
 
-def main() -> None:
-    """Write the files."""
-    for path, text in rendered().items():
-        path.write_text(text, encoding="utf-8")
+def main() -> int:
+    """Write the files, or check them; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    arguments = parser.parse_args()
+    stale = {
+        path: text
+        for path, text in rendered().items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    }
+    for path, text in stale.items():
+        print(path.relative_to(ROOT))
+        if not arguments.check:
+            path.write_text(text, encoding="utf-8")
+    return 1 if stale and arguments.check else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
