@@ -48,6 +48,10 @@ class ChatFormat:
         answer, found, _ = full.removeprefix(prompt).rpartition(end)
         return self._encode((answer if found else full.removeprefix(prompt)) + end)
 
+    def tokens(self, text: str) -> tuple[int, ...]:
+        """Return the token ids of plain text."""
+        return self._encode(text)
+
     def text(self, tokens: Sequence[int]) -> str:
         """Return the plain text of `tokens`, special tokens left out."""
         decoded: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)

@@ -1,0 +1,105 @@
+"""Greedy answers in batches, and the loss on a given answer.
+
+Questions go by length, so that a batch is hardly padded, and a row leaves its batch (with its part
+of the key-value cache) when its answer ends: a base model that talks on does not hold up the
+others.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+Tokens = tuple[int, ...]
+
+
+def greedy_answers(
+    model: Any,
+    prompts: Sequence[Tokens],
+    *,
+    stop_tokens: frozenset[int],
+    max_new_tokens: int,
+    batch_size: int,
+    on_batch: Callable[[int], None],
+) -> list[Tokens]:
+    """Return the most likely next tokens of each prompt, up to a stop token or the limit.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        prompts: token ids, none empty.
+        stop_tokens: ids that end an answer; they are not part of it.
+        max_new_tokens: longest answer.
+        batch_size: prompts answered at once.
+        on_batch: told after each batch how many prompts it answered.
+    """
+    answers: dict[int, Tokens] = {}
+    for batch in _by_length(prompts, batch_size):
+        rows = [prompts[index] for index in batch]
+        for index, answer in zip(
+            batch,
+            _answer_batch(model, rows, stop_tokens=stop_tokens, max_new_tokens=max_new_tokens),
+            strict=True,
+        ):
+            answers[index] = answer
+        on_batch(len(batch))
+    return [answers[index] for index in range(len(prompts))]
+
+
+def answer_loss(model: Any, prompt: Tokens, answer: Tokens) -> float:
+    """Return the mean negative log-likelihood (nats a token) of `answer` after `prompt`."""
+    ids = torch.tensor([prompt + answer], device=model.device)
+    positions = torch.arange(len(prompt) - 1, ids.shape[1] - 1, device=model.device)
+    with torch.inference_mode():
+        logits = model(input_ids=ids, logits_to_keep=positions, use_cache=False).logits[0].float()
+    return float(torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :]))
+
+
+def _by_length(prompts: Sequence[Tokens], batch_size: int) -> Iterator[list[int]]:
+    order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def _answer_batch(
+    model: Any, prompts: Sequence[Tokens], *, stop_tokens: frozenset[int], max_new_tokens: int
+) -> list[Tokens]:
+    width = max(len(prompt) for prompt in prompts)
+    # Padding is on the left, so that every row goes on at the same column; its id is masked.
+    ids = torch.zeros(len(prompts), width, dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask[row, width - len(prompt) :] = 1
+    ids, mask = ids.to(model.device), mask.to(model.device)
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    answers: list[list[int]] = [[] for _ in prompts]
+    open_rows = list(range(len(prompts)))
+    cache = None
+    with torch.inference_mode():
+        for _ in range(max_new_tokens):
+            output = model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            cache = output.past_key_values
+            chosen = output.logits[:, -1].argmax(dim=-1)
+            keep = []
+            for place, token in enumerate(chosen.tolist()):
+                if token not in stop_tokens:
+                    answers[open_rows[place]].append(token)
+                    keep.append(place)
+            if not keep:
+                break
+            if len(keep) < len(open_rows):
+                kept = torch.tensor(keep, device=model.device)
+                cache.batch_select_indices(kept)
+                chosen, mask, positions = chosen[kept], mask[kept], positions[kept]
+                open_rows = [open_rows[place] for place in keep]
+            ids = chosen[:, None]
+            mask = torch.cat([mask, mask.new_ones(len(keep), 1)], dim=1)
+            positions = positions[:, -1:] + 1
+    return [tuple(answer) for answer in answers]
