@@ -1,6 +1,6 @@
 """Answers that join facts: an explanation of one entity, and chains of two hops."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from nanodex.dataset.templates import FAMILIES
 from nanodex.dataset.topics import Topic
@@ -50,25 +50,38 @@ def _explanation(told: Sequence[Topic]) -> Topic:
     )
 
 
-def chains(topics: Sequence[Topic]) -> list[Topic]:
-    """Return every two-hop chain whose two facts are both among `topics`.
+class Chains:
+    """Finds two-hop chains among topics.
 
     A chain starts only where its first hop has one object, so that the question has one answer.
     """
-    by_subject = {(topic.family.key, topic.subject): topic for topic in topics}
-    found = []
-    for first in topics:
+
+    def __init__(self, topics: Iterable[Topic]) -> None:
+        self._topics = tuple(topics)
+        self._by_subject = {(topic.family.key, topic.subject): topic for topic in self._topics}
+
+    def all(self) -> list[Topic]:
+        """Return every chain."""
+        return [
+            _chain(key, first, second)
+            for first in self._topics
+            for key, second in self._continuations(first)
+        ]
+
+    def partner(self, first: Topic) -> Topic | None:
+        """Return the topic that makes a chain of `first`, or None."""
+        return next((second for _, second in self._continuations(first)), None)
+
+    def _continuations(self, first: Topic) -> Iterator[tuple[str, Topic]]:
         if len(first.objects) != 1:
-            continue
-        via = first.objects[0]
+            return
         for key, (hop, next_hop) in _CHAINS.items():
-            second = by_subject.get((next_hop, via))
+            second = self._by_subject.get((next_hop, first.objects[0]))
             if first.family.key != hop or second is None or len(second.objects) != 1:
                 continue
-            if key == "callee_raises" and ("raises", first.subject) in by_subject:
-                continue
-            found.append(_chain(key, first, second))
-    return found
+            # What a function raises itself would be a second answer to what its callee raises.
+            if key != "callee_raises" or ("raises", first.subject) not in self._by_subject:
+                yield key, second
 
 
 _CHAINS = {

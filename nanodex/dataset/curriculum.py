@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nanodex.api.parameters import DatasetConfig
-from nanodex.dataset.compositions import can_be_told, chains, explanations
+from nanodex.dataset.compositions import Chains, can_be_told, explanations
 from nanodex.dataset.draw import Draw
 from nanodex.dataset.splits import Split, split_entities
 from nanodex.dataset.topics import Topic, TopicTable, pick
@@ -61,12 +61,14 @@ def plan_curriculum(
     explained = explained[: max_topics // 10]
     while sum(len(topic.facts) for topic, _ in explained) > config.max_facts // 5:
         explained.pop()
+    visible = [topic for topic in table.topics if topic.node not in split.hidden]
     atomic = pick(
-        (topic for topic in table.topics if topic.node not in split.hidden),
+        visible,
         max_facts=config.max_facts - sum(len(topic.facts) for topic, _ in explained),
         max_topics=max(1, max_topics - len(explained) - max_topics // 10),
+        partner=Chains(visible).partner,
     )
-    found = draw.order(chains(atomic), "chains", name=lambda topic: topic.key)
+    found = draw.order(Chains(atomic).all(), "chains", name=lambda topic: topic.key)
     wanted = max(_FEWEST_CHAINS, len(atomic) * _CHAINS_PERCENT // 100)
     trained = min(len(found) // 2, wanted, max_topics // 10)
     return Curriculum(

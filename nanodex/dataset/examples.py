@@ -50,18 +50,19 @@ def write_examples(
     topics = curriculum.trained
     every = max(1, 100 // _VALIDATION_PERCENT // config.forms_per_fact)
     checked = {t.key for t in draw.order(topics, "validation", name=lambda t: t.key)[::every]}
+    deals = generator.deal(topics, forms=config.forms_per_fact, ratio=ratio)
     for done, topic in enumerate(topics, start=1):
-        chosen, left = generator.wordings(topic, forms=config.forms_per_fact)
-        for template in chosen:
+        deal = deals[topic.key]
+        for template in deal.train:
             example = generator.positive(topic, template, split="train")
             if example is None:
                 dropped["NoFalseChoice"] += 1
             else:
                 asked.append((topic, template, example))
-        if topic.key in checked and left:
-            example = generator.positive(topic, left[0], split="validation")
+        if topic.key in checked:
+            example = generator.positive(topic, deal.validation, split="validation")
             if example is not None:
-                spare.append((topic, left[0], example))
+                spare.append((topic, deal.validation, example))
         if done % _REPORT_EVERY == 0 or done == len(topics):
             progress.update(done, len(topics), unit="topics")
             if progress.stopping:

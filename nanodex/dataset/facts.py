@@ -82,10 +82,10 @@ class FactCollector:
             ("returns", node.returns),
             ("value", node.value),
         ):
-            if _sayable(text):
+            if _sayable(text) and (family != "signature" or node.kind in ("function", "method")):
                 yield self._claim(family, node, text, span=whole, rule="definition")
         if node.docstring:
-            sentence = first_sentence(node.docstring)
+            sentence = first_sentence(node.docstring).removesuffix(".")
             if _sayable(sentence) and " " in sentence:
                 yield self._claim("docstring", node, sentence, span=whole, rule="docstring")
         for parameter in self.graph.parameters.get(node.id, ()):
@@ -114,7 +114,9 @@ class FactCollector:
                 )
 
     def _relations(self, node: Node) -> Iterator[Claim]:
-        for edge in self.graph.outgoing.get(node.id, ()):
+        outgoing = self.graph.outgoing.get(node.id, ())
+        raised = {edge.dst for edge in outgoing if edge.relationship == "raises"}
+        for edge in outgoing:
             family = _OUTGOING.get(edge.relationship)
             if family is None or edge.conf < self._min_confidence or edge.dst == node.id:
                 continue
@@ -123,6 +125,8 @@ class FactCollector:
                 target = self._module_of(target)
             if target.external and family in ("calls", "imports"):
                 continue
+            if family == "calls" and edge.dst in raised:
+                continue  # `raise Oops()` builds an Oops, but nobody would say that it calls it
             label = self.names.label(target.id)
             if label is not None and target.id != node.id and not self.is_test(target):
                 yield self._edge_claim(family, node, label, edge)
@@ -134,8 +138,16 @@ class FactCollector:
                 continue
             if edge.relationship == "tests":
                 yield self._edge_claim("tested_by", node, label, edge)
-            elif edge.relationship in ("calls", "instantiates") and not self.is_evidence(edge.src):
+            elif self._is_call_of(node, edge):
                 yield self._edge_claim("called_by", node, label, edge)
+
+    def _is_call_of(self, node: Node, edge: Edge) -> bool:
+        """Whether an edge is a call that people would name; building an error is none."""
+        return (
+            edge.relationship in ("calls", "instantiates")
+            and not self.is_evidence(edge.src)
+            and self._records[node.id].type is not NodeType.ERROR
+        )
 
     def is_test(self, node: Node) -> bool:
         """Whether a first-party node is part of tests or examples."""

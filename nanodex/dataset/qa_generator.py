@@ -15,6 +15,7 @@ from nanodex.dataset.draw import Draw
 from nanodex.dataset.negatives import Absentees
 from nanodex.dataset.templates import Template
 from nanodex.dataset.topics import Topic, TopicTable
+from nanodex.dataset.wordings import Deal, deal_wordings
 
 TrainingSplit = Literal["train", "validation"]
 # Families whose objects are paths or phrases; those of the others are names of symbols.
@@ -39,25 +40,22 @@ class QaGenerator:
         self._draw = draw
         self._hidden = hidden
 
-    def wordings(self, topic: Topic, *, forms: int) -> tuple[list[Template], list[Template]]:
-        """Return the templates to train `topic` with and those left for validation.
-
-        Most are open questions; one in eight offers an answer (yes or no, or a choice), one in
-        eight asks in reverse, where that has a short answer. One open wording is always left over.
-        """
-        family = topic.family
-        asks = self._shuffled(topic, family.templates("ask"))
-        closed = self._shuffled(topic, (*family.templates("check"), *family.templates("choice")))
-        reverse: list[Template] = []
-        if self._table.reversible(topic, hidden=self._hidden) is not None:
-            reverse = self._shuffled(topic, family.templates("reverse"))
-        share = max(1, forms // 8)
-        chosen = closed[:share] + reverse[:share]
-        open_forms = min(forms - len(chosen), len(asks) - 1)
-        chosen += asks[:open_forms]
-        spare = closed[share:] + reverse[share:]
-        chosen += spare[: forms - len(chosen)]
-        return chosen, asks[open_forms:]
+    def deal(self, topics: Iterable[Topic], *, forms: int, ratio: float) -> dict[str, Deal]:
+        """Return the wordings of each topic, by topic key; see `deal_wordings`."""
+        families: dict[str, list[Topic]] = defaultdict(list)
+        for topic in topics:
+            families[topic.family.key].append(topic)
+        deals: dict[str, Deal] = {}
+        for group in families.values():
+            reversible = frozenset(
+                topic.key
+                for topic in group
+                if self._table.reversible(topic, hidden=self._hidden) is not None
+            )
+            deals |= deal_wordings(
+                group, reversible=reversible, forms=forms, ratio=ratio, draw=self._draw
+            )
+        return deals
 
     def positive(self, topic: Topic, template: Template, *, split: TrainingSplit) -> Example | None:
         """Return the example that asks `topic` so, or None where it cannot be asked so."""
@@ -179,9 +177,6 @@ class QaGenerator:
         if template.shape == "choice" and self._draw.number("swap", topic.key, template.id) % 2:
             return other, one
         return one, other
-
-    def _shuffled(self, topic: Topic, templates: Iterable[Template]) -> list[Template]:
-        return self._draw.order(templates, "wordings", topic.key, name=lambda t: t.id)
 
     def _example(
         self,

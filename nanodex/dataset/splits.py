@@ -102,7 +102,7 @@ def _clusters(graph: Graph, units: Sequence[int]) -> list[list[int]]:
         if not shingles:
             leader[unit] = unit
             continue
-        minhash = MinHash(num_perm=_PERMUTATIONS, permutations=seed.permutations)
+        minhash = seed.copy()
         minhash.update_batch(shingles)
         similar = sorted(int(found) for found in index.query(minhash))
         leader[unit] = leader[similar[0]] if similar else unit

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nanodex.api.records import Fact
@@ -120,12 +120,24 @@ def make_topics(
     return TopicTable(topics)
 
 
-def pick(topics: Iterable[Topic], *, max_facts: int, max_topics: int) -> list[Topic]:
+def pick(
+    topics: Iterable[Topic],
+    *,
+    max_facts: int,
+    max_topics: int,
+    partner: Callable[[Topic], Topic | None],
+) -> list[Topic]:
     """Return topics worth at most `max_facts` facts, evenly over predicates and entities.
 
     Families take turns; on its turn a family gives the topic whose entity is covered least so far,
-    the most useful entity first. The order of the result is the order of picking, so a smaller
-    budget gives a prefix of the families' turns.
+    the most useful entity first.
+
+    Args:
+        topics: the topics to pick from.
+        max_facts: facts of all picked topics together.
+        max_topics: number of picked topics.
+        partner: the topic that makes a two-hop chain of a picked one, if any; up to an eighth of
+            the facts are picked for that reason.
     """
     heaps: dict[str, list[tuple[int, tuple[int, int], str, Topic]]] = {
         family.key: [] for family in ATOMIC
@@ -135,17 +147,22 @@ def pick(topics: Iterable[Topic], *, max_facts: int, max_topics: int) -> list[To
     for heap in heaps.values():
         heap.sort(key=lambda item: item[:3])
     covered: Counter[str] = Counter()
-    picked: list[Topic] = []
-    budget = max_facts
+    picked: dict[str, Topic] = {}
+    budget, partners = max_facts, max_facts // 8
     while budget > 0 and len(picked) < max_topics and any(heaps.values()):
         for heap in heaps.values():
             chosen = _least_covered(heap, covered)
-            if chosen is None or len(chosen.facts) > budget or len(picked) == max_topics:
-                continue
-            picked.append(chosen)
-            covered[chosen.entity] += 1
-            budget -= len(chosen.facts)
-    return picked
+            second = partner(chosen) if chosen is not None and partners > 0 else None
+            for one in (chosen, second):
+                if one is None or one.key in picked or len(one.facts) > budget:
+                    continue
+                if len(picked) == max_topics:
+                    continue
+                picked[one.key] = one
+                covered[one.entity] += 1
+                budget -= len(one.facts)
+                partners -= len(one.facts) if one is second else 0
+    return list(picked.values())
 
 
 def _least_covered(

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 
 from nanodex.api.records import Example, Message
 from nanodex.dataset.facts import Claim
@@ -14,6 +15,8 @@ from nanodex.graph.reader import Graph, Node
 
 # A classifier that sees the template alone must stay below this area under the ROC curve.
 HIGHEST_AUC = 0.55
+# Fewer examples than these do not show a template's share of negatives.
+_FEWEST_TO_JUDGE = 6
 # Bytes before a definition that may hold its documentation comment.
 _COMMENT_BYTES = 4000
 _COMMENT_MARKS = re.compile(rb"(?m)^\s*(///?|/\*\*?|\*/|\*|#)")
@@ -133,27 +136,21 @@ def one_answer(examples: Iterable[Example]) -> tuple[list[Example], int]:
 def template_auc(examples: Sequence[Example]) -> float:
     """Return how well the template alone predicts the polarity, as area under the ROC curve.
 
-    The predictor is the share of negatives among the *other* examples of the same template
-    (leave one out), the best that any classifier on template features can know. 0.5 is chance.
+    The predictor is the share of negatives in the template, the best that any classifier on
+    template features can know. Templates with few examples are pooled: their share is chance, and a
+    classifier that believed it would do worse on the next example. 0.5 knows nothing.
     """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for example in examples:
         counts[example.meta.template][example.meta.polarity] += 1
+    pooled: dict[str, Counter[str]] = defaultdict(Counter)
+    for template, count in counts.items():
+        pooled[template if count.total() >= _FEWEST_TO_JUDGE else ""].update(count)
     totals = Counter(example.meta.polarity for example in examples)
     if not totals["positive"] or not totals["negative"]:
         return 0.5
-    base = totals["negative"] / len(examples)
-    scores: dict[str, Counter[float]] = {"positive": Counter(), "negative": Counter()}
-    for count in counts.values():
-        for polarity, number in count.items():
-            others = count.total() - 1
-            negatives = count["negative"] - (polarity == "negative")
-            # One pseudo-example at the base rate: a template seen once tells nothing.
-            scores[polarity][(negatives + base) / (others + 1)] += number
-    below = 0
-    won = 0.0
-    for score in sorted({*scores["positive"], *scores["negative"]}):
-        positives, negatives = scores["positive"][score], scores["negative"][score]
-        won += negatives * (below + positives / 2)
-        below += positives
+    below, won = 0, 0.0
+    for count in sorted(pooled.values(), key=lambda c: Fraction(c["negative"], c.total())):
+        won += count["negative"] * (below + count["positive"] / 2)
+        below += count["positive"]
     return won / (totals["positive"] * totals["negative"])

@@ -7,7 +7,7 @@ DOCSTRING = Family(
     key="docstring",
     predicate=Predicate.DOCSTRING,
     category="explain",
-    statement="`{s}`: {objects}",
+    statement="`{s}`: {objects}.",
     mark="",
     ask=(
         ("question", "What does `{s}` do?"),
