@@ -182,7 +182,8 @@ def _node_values(unit: Unit, linker: Linker) -> Iterator[tuple[Any, ...]]:
     for index, symbol in enumerate(unit.symbols):
         node = unit.first + index
         yield (
-            node, "", symbol.name or unit.names.module.rpartition(".")[2], unit.path,
+            node, "",
+            symbol.name or unit.names.label or unit.names.module.rpartition(".")[2], unit.path,
             linker.kind(node), unit.qualified_name(index), unit.language,
             symbol.start_line, symbol.end_line, symbol.signature, symbol.docstring,
             symbol.visibility, None if symbol.parent < 0 else unit.first + symbol.parent,

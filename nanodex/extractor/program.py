@@ -20,11 +20,13 @@ class UnitNames(NamedTuple):
     """How a file's symbols are called.
 
     The module's own qualified name is `module`; every other symbol's is `prefix`, a dot and its
-    local name, or the local name alone where `prefix` is empty.
+    local name, or the local name alone where `prefix` is empty. `label` is the module's simple
+    name; empty: the last part of `module`.
     """
 
     module: str
     prefix: str
+    label: str = ""
 
 
 @dataclass(slots=True)

@@ -36,7 +36,12 @@ from typing import cast
 from nanodex.extractor.languages.protocol import Language
 
 # Name as in ExtractorConfig.languages -> folder. TypeScript and JavaScript share one.
-_FOLDERS = {"python": "python"}
+_FOLDERS = {
+    "python": "python",
+    "java": "java",
+    "typescript": "typescript",
+    "javascript": "typescript.javascript",
+}
 
 
 @cache

@@ -288,7 +288,7 @@ class Evaluator(ABC):
             place = Place(unit, scope, binding.start_byte)
             if type_term is not None:
                 return self._typed(type_term, place, rule="declared type")
-            if init is None:
+            if init is None or init.op == "none":
                 return Unknown("LocalValue")
             meaning = self.evaluate(init, place)
             if isinstance(meaning, Nodes):
@@ -358,9 +358,15 @@ class Evaluator(ABC):
     def _pick(self, nodes: Iterable[int], want: str) -> tuple[int, ...]:
         """Choose among declarations of one name those that can be meant."""
         kinds = {node: self.program.symbol(node).kind for node in nodes}
+        if want == "any":
+            return tuple(kinds)
         if want in ("type", "scope"):
             return tuple(
-                n for n, k in kinds.items() if k in CLASSES or forms.is_type(self.program, n)
+                n
+                for n, k in kinds.items()
+                if k in CLASSES
+                or (want == "scope" and k == "module")
+                or forms.is_type(self.program, n)
             )
         if want == "call" and self.separate_callables:
             return tuple(n for n, k in kinds.items() if k in CALLABLES)

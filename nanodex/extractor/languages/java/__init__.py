@@ -43,7 +43,10 @@ class Java:
 
     def names(self, units: Sequence[Unit]) -> Mapping[str, UnitNames]:
         """Name a file by its path, and what it defines by its package."""
-        return {unit.path: UnitNames(unit.path, unit.namespace) for unit in units}
+        return {
+            unit.path: UnitNames(unit.path, unit.namespace, PurePosixPath(unit.path).name)
+            for unit in units
+        }
 
     def resolver(self, program: Program) -> JavaResolver:
         """Return the resolver for a program."""
