@@ -111,6 +111,9 @@ class Example(Contract):
 class TestSet(StrEnum):
     """What a question tests."""
 
+    # pytest would take a class of this name, imported into a test, for one of tests.
+    __test__ = False
+
     TRAINED = "T1"
     TEXT_ONLY = "T2"
     TWO_HOP = "T3"
