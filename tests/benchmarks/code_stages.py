@@ -11,6 +11,7 @@ from measuring import (
     Measured,
     Prepared,
     measure,
+    median_cpu_seconds,
     median_seconds,
     peak_megabytes,
     rate,
@@ -93,17 +94,20 @@ def figures(source: Path, *, scratch: Path, repeats: int, base_model: BaseModel)
         "extract": {
             "filesPerSecond": rate(files, clean),
             "kiloLinesPerSecond": rate(lines / 1000, clean),
+            "cpuSeconds": median_cpu_seconds(clean),
             "peakMegabytes": peak_megabytes(clean),
             "timesAstParse": round(median_seconds(clean) / median_seconds(parse), 2),
             "cachedFilesPerSecond": rate(files, cached),
         },
         "brain": {
             "summariesPerSecond": rate(brains[0].result["nodes"], brains),
+            "cpuSeconds": median_cpu_seconds(brains),
             "peakMegabytes": peak_megabytes(brains),
         },
         "dataset": {
             "examples": datasets[0].result["examples"],
             "examplesPerSecond": rate(datasets[0].result["examples"], datasets),
+            "cpuSeconds": median_cpu_seconds(datasets),
             "peakMegabytes": peak_megabytes(datasets),
         },
     }

@@ -4,6 +4,7 @@ A fresh process makes peak memory mean something and keeps caches of one run out
 """
 
 import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -13,14 +14,18 @@ from typing import Any
 
 import psutil
 
-SAMPLE_SECONDS = 0.05
+SAMPLE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: seconds of the work itself, without imports, and the peak of all its processes."""
+    """One run: seconds of the work itself, without imports, and the peak of all its processes.
+
+    `cpu_seconds` counts all its processes too, and means something on a busy machine as well.
+    """
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     result: dict[str, Any]
 
@@ -46,12 +51,12 @@ def measure(prepare: Callable[..., Prepared], *arguments: Any) -> Measured:
     try:
         while not ours.poll(SAMPLE_SECONDS):
             peak = max(peak, tree_memory(process.pid))
-        seconds, result = ours.recv()
+        seconds, cpu_seconds, result = ours.recv()
     except EOFError:
         process.join()
         raise RuntimeError(f"{prepare.__name__} failed, exit {process.exitcode}") from None
     process.join()
-    return Measured(seconds=seconds, peak_bytes=peak, result=result)
+    return Measured(seconds=seconds, cpu_seconds=cpu_seconds, peak_bytes=peak, result=result)
 
 
 def repeat(times: int, prepare: Callable[..., Prepared], *arguments: Any) -> list[Measured]:
@@ -75,6 +80,11 @@ def median_seconds(runs: Sequence[Measured]) -> float:
     return statistics.median(run.seconds for run in runs)
 
 
+def median_cpu_seconds(runs: Sequence[Measured]) -> float:
+    """Median of the runs' processor seconds."""
+    return round(statistics.median(run.cpu_seconds for run in runs), 3)
+
+
 def peak_megabytes(runs: Sequence[Measured]) -> float:
     """Highest peak of the runs, in 10^6 bytes."""
     return round(max(run.peak_bytes for run in runs) / 1e6, 1)
@@ -82,24 +92,34 @@ def peak_megabytes(runs: Sequence[Measured]) -> float:
 
 def tree_memory(pid: int | None) -> int:
     """Bytes that a process and its descendants hold; memory they share is counted once."""
-    total = 0
     try:
         root = psutil.Process(pid)
-        for process in (root, *root.children(recursive=True)):
-            try:
-                # PSS is Linux' own fair share of shared pages; elsewhere the resident set will do.
-                memory = process.memory_full_info()
-                total += getattr(memory, "pss", memory.rss)
-            except psutil.Error:
-                continue
+        descendants = root.children(recursive=True)
+        if not descendants:
+            return int(root.memory_info().rss)
     except psutil.Error:
-        return total
-    return total
+        return 0
+    return sum(_fair_share(process) for process in (root, *descendants))
+
+
+def _fair_share(process: psutil.Process) -> int:
+    # PSS is Linux' own account of shared pages, and slow to ask for; elsewhere the resident set.
+    try:
+        memory = process.memory_full_info()
+    except psutil.Error:
+        return 0
+    return int(getattr(memory, "pss", memory.rss))
 
 
 def _work(pipe: Connection, prepare: Callable[..., Prepared], arguments: Sequence[Any]) -> None:
     work = prepare(*arguments)
-    started = time.perf_counter()
+    cpu_before, started = _cpu_seconds(), time.perf_counter()
     result = work()
-    pipe.send((time.perf_counter() - started, result))
+    seconds = time.perf_counter() - started
+    pipe.send((seconds, _cpu_seconds() - cpu_before, result))
     pipe.close()
+
+
+def _cpu_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
