@@ -70,6 +70,7 @@ class S3Server:
                     f"-s3.port.grpc={grpc['s3']}",
                     f"-s3.config={identities}",
                     "-s3.iam=false",
+                    "-s3.autoCreateBucket=false",
                     "-s3.port.iceberg=0",
                     "-s3.port.lance=0",
                 ],
