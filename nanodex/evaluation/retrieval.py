@@ -42,7 +42,6 @@ class Index:
         scores: dict[int, float] = defaultdict(float)
         for name in _NAMES.findall(question):
             for number in self._whole.get(name.replace("::", "."), ()):
-                # Short qualified names first: `parse` before `other.module.parse`.
                 scores[number] += _WHOLE_NAME
         for word in set(_words(question)):
             postings = self._postings.get(word, ())
@@ -50,9 +49,8 @@ class Index:
             for number, count in postings:
                 norm = _K1 * (1 - _B + _B * self._lengths[number] / self._average)
                 scores[number] += rarity * count * (_K1 + 1) / (count + norm)
-        best = sorted(
-            scores, key=lambda number: (-scores[number], self._nodes[number].qualified_name)
-        )
+        # Among equals the outer symbol first: `parse` before `other.module.parse`.
+        best = sorted(scores, key=lambda number: (-scores[number], self._lengths[number], number))
         return [self._nodes[number] for number in best[:limit]]
 
 

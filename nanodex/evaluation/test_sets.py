@@ -8,12 +8,16 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
+from nanodex.api.base import Contract
 from nanodex.api.reasons import Reason
 from nanodex.api.records import Message, NodeRecord, Question
 from nanodex.errors import UserError
+
+Record = TypeVar("Record", bound=Contract)
 
 
 def read_questions(path: Path) -> list[Question]:
@@ -22,7 +26,7 @@ def read_questions(path: Path) -> list[Question]:
     Raises:
         UserError: the file is missing or a line is no question.
     """
-    return [Question.model_validate_json(line) for line in _lines(path, Question)]
+    return _read(path, Question)
 
 
 def read_nodes(path: Path) -> list[NodeRecord]:
@@ -31,7 +35,7 @@ def read_nodes(path: Path) -> list[NodeRecord]:
     Raises:
         UserError: the file is missing or a line is no node.
     """
-    return [NodeRecord.model_validate_json(line) for line in _lines(path, NodeRecord)]
+    return _read(path, NodeRecord)
 
 
 def draw(questions: Sequence[Question], *, most: int, seed: int) -> list[Question]:
@@ -60,15 +64,13 @@ def with_context(messages: Sequence[Message], context: Sequence[str]) -> tuple[M
     return (*messages[:-1], asked)
 
 
-def _lines(path: Path, record: type[Question] | type[NodeRecord]) -> list[str]:
+def _read(path: Path, record: type[Record]) -> list[Record]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        for line in lines:
-            record.model_validate_json(line)
+        with path.open(encoding="utf-8") as lines:
+            return [record.model_validate_json(line) for line in lines]
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise UserError(
             f"cannot read {path.name}: {type(error).__name__}",
             reason=Reason.INVALID_INPUT,
             hint="run the stage before evaluate again",
         ) from error
-    return lines
