@@ -11,6 +11,9 @@ from nanodex.report.graph_view import Share, shares
 _SAMPLES_OF_A_KIND = 2
 _MAX_TEXT = 700
 
+# The counts of the card that are about the examples themselves.
+_SHOWN = ("category", "polarity", "genre", "predicate")
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -48,7 +51,7 @@ def view_dataset(
     """
     return DatasetView(
         card=card,
-        counts=tuple((name, shares(counts)) for name, counts in sorted(card.counts.items())),
+        counts=tuple((name, shares(card.counts[name])) for name in _SHOWN if name in card.counts),
         dropped=shares(card.dropped),
         questions=dict(sorted(Counter(question.test_set for question in questions).items())),
         samples=_samples(examples),

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from nanodex.api.records import Answer, EvaluationReport, Question, SetResult, TestSet
 from nanodex.report.dataset_view import shorten
 
-_QUESTIONS_OF_A_SET = 5
+_QUESTIONS_OF_A_SET = 4
 
 MEANINGS = {
     TestSet.TRAINED: "Trained facts, asked in wordings that the training never used",
     TestSet.TEXT_ONLY: "Facts that the training only mentioned inside other answers",
     TestSet.TWO_HOP: "Two facts that have to be put together",
-    TestSet.ABSENT: "Things that do not exist: does it say so?",
+    TestSet.ABSENT: "Things that do not exist, among near ones that do: does it say so?",
     TestSet.HELD_OUT: "Code and facts that were kept out of the training",
     TestSet.GENERAL: "General knowledge: what the training must not break",
 }

@@ -3,10 +3,12 @@
 import base64
 import hashlib
 import os
+import re
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from nanodex.api.records import (
@@ -77,6 +79,11 @@ def render(**views: object) -> str:
     """Return the page as HTML, with a policy that allows its own style sheet and nothing else."""
     style = resources.files("nanodex.report").joinpath("page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return _template().render(style=Markup(style), style_digest=digest, **views)
+
+
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("nanodex.report", ""),
         autoescape=True,
@@ -85,9 +92,13 @@ def render(**views: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "figure": _figure, "number": _number}
-    template = environment.get_template("page.html.j2")
-    return template.render(style=Markup(style), style_digest=digest, **views)
+    environment.filters |= {
+        "percent": _percent,
+        "figure": _figure,
+        "number": _number,
+        "prose": _prose,
+    }
+    return environment.get_template("page.html.j2")
 
 
 def _visible(value: object) -> object:
@@ -97,6 +108,15 @@ def _visible(value: object) -> object:
     kept = "\n\t\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
     return "".join(
         c if c.isprintable() or c in kept else "\N{REPLACEMENT CHARACTER}" for c in value
+    )
+
+
+def _prose(text: str) -> Markup:
+    """Set what stands in backticks as code; all of it stays escaped."""
+    parts = re.split(r"`([^`\n]+)`", str(_visible(text)))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else part
+        for index, part in enumerate(parts)
     )
 
 
