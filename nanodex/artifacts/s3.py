@@ -72,10 +72,12 @@ class S3Store:
             endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         )
         try:
-            self._client: Any = boto3.session.Session().client(
+            session = boto3.session.Session()
+            # A region is part of every signature; servers other than AWS take any.
+            region = session.region_name or os.environ.get("AWS_REGION") or "us-east-1"
+            self._client: Any = session.client(
                 "s3",
-                # A region is part of every signature; servers other than AWS take any.
-                region_name=None if not custom else os.environ.get("AWS_REGION", "us-east-1"),
+                region_name=region,
                 endpoint_url=custom,
                 verify=None if ca_bundle is None else str(ca_bundle),
                 config=Config(
@@ -101,11 +103,12 @@ class S3Store:
         """Return a whole object, see `ObjectStore.read`."""
 
         def attempt() -> bytes:
-            body = self._client.get_object(**self._at(name))["Body"]
-            try:
-                data: bytes = body.read(limit + 1)
-            finally:
-                body.close()
+            answer = self._client.get_object(**self._at(name))
+            expected = min(answer["ContentLength"], limit + 1)
+            with answer["Body"] as body:
+                data: bytes = body.read(expected)
+            if len(data) < expected:
+                raise aws.IncompleteReadError(actual_bytes=len(data), expected_bytes=expected)
             return data
 
         data = self._persist(attempt, name=name)

@@ -1,6 +1,7 @@
 """Runs one stage: looks for its artifact, else fetches what it reads, runs and publishes it."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,6 +33,9 @@ class StageResult(Contract):
     stage: StageName
     cached: bool = Field(description="Whether the artifact was there already.")
     seconds: float = Field(description="Wall seconds of the stage's own work; 0 if cached.")
+    input_seconds: float = Field(
+        description="Wall seconds to bring source, artifacts and base model here; 0 if cached."
+    )
     peak_bytes: int = Field(description="Peak memory of process and children; 0 if cached.")
     digest: str
     manifest: Manifest
@@ -114,20 +118,18 @@ def _run(
     with ExitStack() as stack:
         scratch = stack.enter_context(workspace.scratch(identity))
         sink = stack.enter_context(display(stage.name))
-        inputs = Inputs(
-            artifacts={
-                name: workspace.artifact(upstream[name], store=store)
-                for name in UPSTREAM[stage.name]
-            },
-            cache=workspace.root,
-            checkout=supplies.checkout(scratch / "source")
-            if Need.CHECKOUT in stage.needs
-            else None,
-            base_model=supplies.base_model() if Need.BASE_MODEL in stage.needs else None,
-            checkpoints=(
-                workspace.checkpoints(identity) if Need.CHECKPOINTS in stage.needs else None
-            ),
+        started = time.monotonic()
+        sink(ProgressReport(stage=stage.name, done=0, total=0, unit="", message="fetching inputs"))
+        inputs = _fetch_inputs(
+            stage,
+            identity=identity,
+            upstream=upstream,
+            supplies=supplies,
+            store=store,
+            workspace=workspace,
+            source=scratch / "source",
         )
+        input_seconds = time.monotonic() - started
         stop.check()
         out = scratch / "out"
         out.mkdir()
@@ -161,9 +163,31 @@ def _run(
         stage=stage.name,
         cached=False,
         seconds=round(meter.seconds, 3),
+        input_seconds=round(input_seconds, 3),
         peak_bytes=meter.peak_bytes,
         digest=published.manifest.digest,
         manifest=published.manifest,
+    )
+
+
+def _fetch_inputs(
+    stage: Stage,
+    *,
+    identity: Identity,
+    upstream: Mapping[StageName, Manifest],
+    supplies: Supplies,
+    store: ObjectStore,
+    workspace: Workspace,
+    source: Path,
+) -> Inputs:
+    return Inputs(
+        artifacts={
+            name: workspace.artifact(upstream[name], store=store) for name in UPSTREAM[stage.name]
+        },
+        cache=workspace.root,
+        checkout=supplies.checkout(source) if Need.CHECKOUT in stage.needs else None,
+        base_model=supplies.base_model() if Need.BASE_MODEL in stage.needs else None,
+        checkpoints=workspace.checkpoints(identity) if Need.CHECKPOINTS in stage.needs else None,
     )
 
 
@@ -176,6 +200,7 @@ def _cached(manifest: Manifest) -> StageResult:
         stage=manifest.stage,
         cached=True,
         seconds=0.0,
+        input_seconds=0.0,
         peak_bytes=0,
         digest=manifest.digest,
         manifest=manifest,
