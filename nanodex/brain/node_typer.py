@@ -73,7 +73,8 @@ def type_nodes(graph: Graph) -> dict[int, Verdict]:
 
 def _verdict(graph: Graph, node: Node, error: str | None) -> Verdict:
     if node.kind == "module":
-        return Verdict(NodeType.MODULE, "module-file", node.path)
+        shows = _TEST_PATH.search(node.path) or _EXAMPLE_PATH.search(node.path)
+        return Verdict(NodeType.MODULE, "test-file" if shows else "module-file", node.path)
     if error is not None:
         return Verdict(NodeType.ERROR, "exception-root", error)
     role = _role(graph, node)

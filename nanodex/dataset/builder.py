@@ -64,14 +64,14 @@ def build_dataset(
         Interrupted: `progress.stopping` was seen.
     """
     graph = load_graph(brain / "graph.sqlite")
-    records = _read_records(brain / "nodes.jsonl")
+    records = read_records(brain / "nodes.jsonl")
     dropped: Counter[str] = Counter()
     draw = Draw(config.seed)
     names = Names(graph)
     collector = FactCollector(
         graph, names=names, records=records, min_confidence=float(config.min_confidence)
     )
-    table = _topics(collector, dropped)
+    table = collect_topics(collector, dropped)
     curriculum = plan_curriculum(graph, table, config, draw=draw)
     if not curriculum.atomic:
         raise UserError(
@@ -127,7 +127,12 @@ def build_dataset(
     )
 
 
-def _read_records(path: Path) -> dict[int, NodeRecord]:
+def read_records(path: Path) -> dict[int, NodeRecord]:
+    """Return the lines of nodes.jsonl by node id.
+
+    Raises:
+        UserError: the file is missing or something else.
+    """
     try:
         with path.open(encoding="utf-8") as lines:
             records = [NodeRecord.model_validate_json(line) for line in lines]
@@ -151,7 +156,7 @@ def _meta(graph: Graph, key: str) -> str:
         ) from None
 
 
-def _topics(collector: FactCollector, dropped: Counter[str]) -> TopicTable:
+def collect_topics(collector: FactCollector, dropped: Counter[str]) -> TopicTable:
     """Collect the claims of every subject and keep what is proven and no secret."""
     graph = collector.graph
     prover = Prover(graph)

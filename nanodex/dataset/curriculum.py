@@ -70,7 +70,7 @@ def plan_curriculum(
     )
     found = draw.order(Chains(atomic).all(), "chains", name=lambda topic: topic.key)
     wanted = max(_FEWEST_CHAINS, len(atomic) * _CHAINS_PERCENT // 100)
-    trained = min(len(found) // 2, wanted, max_topics // 10)
+    trained = min(len(found) // 3, wanted, max_topics // 10)
     return Curriculum(
         atomic=tuple(atomic),
         explained=tuple(topic for topic, _ in explained),

@@ -14,10 +14,11 @@ from nanodex.dataset.templates import FAMILIES
 from nanodex.graph.reader import Edge, Graph, Node
 
 # Rules of the brain whose nodes show the repository in use; they are evidence, not subjects.
-EVIDENCE_RULES = frozenset({"test", "example", "test-support"})
+EVIDENCE_RULES = frozenset({"test", "example", "test-support", "test-file"})
 _SUBJECT_KINDS = frozenset(
     {"module", "class", "interface", "enum", "function", "method", "constant", "exception"}
 )
+_NOTHING = frozenset({"None", "void", "Void", "undefined"})
 _LONGEST_OBJECT = 120
 _SENTENCE = re.compile(r"(?<=[.!?])\s")
 _BLANK_LINE = re.compile(r"\n\s*\n")
@@ -79,7 +80,7 @@ class FactCollector:
             yield self._claim("kind", node, node.kind, span=whole, rule="definition")
         for family, text in (
             ("signature", node.signature),
-            ("returns", node.returns),
+            ("returns", "" if node.returns in _NOTHING else node.returns),
             ("value", node.value),
         ):
             if _sayable(text) and (family != "signature" or node.kind in ("function", "method")):

@@ -43,8 +43,9 @@ class Absentees:
         self._known.update(label.casefold() for label in names.labels().values())
         self._known.update(o.casefold() for topic in table.topics for o in topic.objects)
         self._postings: dict[str, list[str]] = defaultdict(list)
-        for label in sorted(labels):
-            for word in sorted(_words(label)):
+        self._words = {label: _words(label) for label in sorted(labels)}
+        for label, words in self._words.items():
+            for word in sorted(words):
                 self._postings[word].append(label)
         self._vocabulary = sorted(self._postings)
         self._table = table
@@ -84,9 +85,13 @@ class Absentees:
         for word in sorted(words, key=lambda w: (len(self._postings.get(w, ())), w))[:2]:
             candidates.update(self._postings.get(word, ())[:_POSTINGS])
 
+        style = _style(invented)
+
         def distance(label: str) -> tuple[float, bool, str]:
-            shared = _words(label)
-            return (-len(words & shared) / len(words | shared), label != base, label)
+            others = self._words.get(label) or _words(label)
+            shared = len(words & others) / len(words | others)
+            # A class is a better neighbour of a class than of a function with the same words.
+            return (-shared - 0.25 * (_style(label) == style), label != base, label)
 
         return min(candidates, key=distance)
 
@@ -123,7 +128,7 @@ class Absentees:
         if not words:
             return f"{name}_{new}"
         word = words[number % len(words)]
-        if number % 5 == 0 and " " not in name:
+        if number % 5 == 0 and not set(name) & set(" /"):
             addition = f"_{new}" if "_" in name or name.islower() else new.capitalize()
             addition = addition.upper() if name.isupper() else addition
             return name[: word.end()] + addition + name[word.end() :]
@@ -170,6 +175,11 @@ def _member(topic: Topic) -> bool:
 
 def _words(text: str) -> set[str]:
     return {word.casefold() for word in _WORDS.findall(text)}
+
+
+def _style(label: str) -> tuple[bool, bool, bool]:
+    last = label.rsplit(".", 1)[-1]
+    return last[:1].isupper(), last.isupper(), "." in label
 
 
 def _in_case(word: str, like: str) -> str:

@@ -6,6 +6,7 @@ It errs on the side of silence: a digest or a random identifier is dropped as we
 import math
 import re
 from collections import Counter
+from itertools import pairwise
 
 _KNOWN = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\b(AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}"
@@ -22,6 +23,8 @@ _ASSIGNED = re.compile(
 # lies above 4, random hexadecimal reaches 3.6 with 32 digits.
 _BITS_OF_RANDOM_TEXT = 3.9
 _BITS_OF_RANDOM_HEX = 3.0
+# From letter to digit and back: a name has a number at its end, a key has them everywhere.
+_FEWEST_ALTERNATIONS = 3
 _HEX = re.compile(r"[0-9a-fA-F-]{32,}")
 
 
@@ -39,9 +42,11 @@ def looks_secret(text: str) -> bool:
 
 
 def _mixed(run: str) -> bool:
-    """Whether digits and both cases are mixed, which names and paths seldom do."""
-    kinds = (str.isdigit, str.islower, str.isupper)
-    return "/" not in run.strip("/") and all(any(map(kind, run)) for kind in kinds)
+    """Whether cases and digits alternate as they seldom do in names and paths."""
+    if "/" in run.strip("/") or run.islower() or run.isupper():
+        return False
+    digits = [character.isdigit() for character in run]
+    return sum(one != other for one, other in pairwise(digits)) >= _FEWEST_ALTERNATIONS
 
 
 def _entropy(run: str) -> float:

@@ -86,8 +86,11 @@ def _declares(node: Node, content: bytes) -> bool:
     """Whether the definition's head has the keyword of the node's kind, where one exists."""
     if content[node.name_start : node.name_end] != node.name.encode():
         return False
-    head = content[node.start_byte : node.name_start]
-    keywords = {"class": (b"class", b"struct", b"record"), "interface": (b"interface",)}
+    head = content[node.start_byte : node.end_byte].split(b"{")[0].split(b":\n")[0]
+    keywords = {
+        "class": (b"class", b"struct", b"record"),
+        "interface": (b"interface", b"Protocol", b"class"),
+    }
     wanted = keywords.get(node.kind, ())
     return not wanted or any(word in head for word in wanted)
 

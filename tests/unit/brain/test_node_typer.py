@@ -23,6 +23,11 @@ def test_a_file_is_a_module(rows: MakeRows) -> None:
     )
 
 
+def test_a_file_of_tests_is_a_module_too(rows: MakeRows) -> None:
+    module = rows().node("tests.test_app", "module", path="tests/test_app.py")
+    assert verdict(module, "tests.test_app")[:2] == (NodeType.MODULE, "test-file")
+
+
 def test_an_error_inherits_from_the_exception_root_over_any_number_of_classes(
     rows: MakeRows,
 ) -> None:
