@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -26,11 +27,14 @@ PARTS = ("code", "train", "serve")
 
 def main() -> None:
     """Measure the parts that were asked for."""
+    # An end by signal unwinds, so that the measured process ends too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(PARTS), help="any of code,train,serve")
     parser.add_argument("--packages", default=",".join(packages.PACKAGES))
     parser.add_argument("--repeats", type=int, default=3, help="runs of code stages")
     parser.add_argument("--training-repeats", type=int, default=2)
+    parser.add_argument("--training-examples", type=int, default=160)
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "bench")
     arguments = parser.parse_args()
     chosen = set(arguments.only.split(","))
@@ -64,6 +68,7 @@ def main() -> None:
             report["train"] = training_speed.figures(
                 ROOT / "config" / "samples" / "parcelry",
                 scratch=place,
+                trained=arguments.training_examples,
                 repeats=arguments.training_repeats,
                 base_model=base_model,
             )

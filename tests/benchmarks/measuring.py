@@ -55,7 +55,11 @@ def measure(prepare: Callable[..., Prepared], *arguments: Any) -> Measured:
     except EOFError:
         process.join()
         raise RuntimeError(f"{prepare.__name__} failed, exit {process.exitcode}") from None
-    process.join()
+    except BaseException:
+        process.terminate()
+        raise
+    finally:
+        process.join()
     return Measured(seconds=seconds, cpu_seconds=cpu_seconds, peak_bytes=peak, result=result)
 
 
@@ -112,6 +116,8 @@ def _fair_share(process: psutil.Process) -> int:
 
 
 def _work(pipe: Connection, prepare: Callable[..., Prepared], arguments: Sequence[Any]) -> None:
+    # Libraries print; standard output is for the report alone.
+    os.dup2(2, 1)
     work = prepare(*arguments)
     cpu_before, started = _cpu_seconds(), time.perf_counter()
     result = work()

@@ -12,7 +12,6 @@ from nanodex.api.parameters import TrainingConfig
 from nanodex.api.progress import Silent
 from nanodex.models import BaseModel
 
-TRAINED_EXAMPLES = 160
 HELD_OUT_EXAMPLES = 8
 BATCH = 8
 CONFIG = TrainingConfig(
@@ -25,15 +24,15 @@ CONFIG = TrainingConfig(
 )
 
 
-def small_dataset(repository: Path, *, scratch: Path, base_model: BaseModel) -> Path:
-    """Return a dataset folder with the first examples of what `repository` teaches."""
+def small_dataset(repository: Path, *, scratch: Path, trained: int, base_model: BaseModel) -> Path:
+    """Return a dataset folder with the first `trained` examples of what `repository` teaches."""
     graph, brain, whole = scratch / "graph.sqlite", scratch / "brain", scratch / "whole"
     measure(extraction, repository, graph, None)
     measure(summaries, graph, brain, base_model)
     measure(examples, brain, whole)
     small = scratch / "small"
     shutil.copytree(whole, small)
-    for name, kept in (("train.jsonl", TRAINED_EXAMPLES), ("validation.jsonl", HELD_OUT_EXAMPLES)):
+    for name, kept in (("train.jsonl", trained), ("validation.jsonl", HELD_OUT_EXAMPLES)):
         lines = (whole / name).read_text(encoding="utf-8").splitlines(keepends=True)
         (small / name).write_text("".join(lines[:kept]), encoding="utf-8")
     return small
@@ -86,6 +85,7 @@ def plain_trl(dataset: Path, base_model: BaseModel, out: Path) -> Prepared:
             bf16=torch.cuda.is_available(),
             save_strategy="no",
             report_to=[],
+            logging_strategy="no",
             disable_tqdm=True,
         ),
         train_dataset=Dataset.from_list(rows),
@@ -103,10 +103,10 @@ def plain_trl(dataset: Path, base_model: BaseModel, out: Path) -> Prepared:
 
 
 def figures(
-    repository: Path, *, scratch: Path, repeats: int, base_model: BaseModel
+    repository: Path, *, scratch: Path, trained: int, repeats: int, base_model: BaseModel
 ) -> dict[str, Any]:
     """Measure both loops; the adapter stays in `scratch`/ours/trained."""
-    dataset = small_dataset(repository, scratch=scratch, base_model=base_model)
+    dataset = small_dataset(repository, scratch=scratch, trained=trained, base_model=base_model)
     ours = repeat(repeats, our_training, dataset, base_model, scratch / "ours")
     plain = repeat(repeats, plain_trl, dataset, base_model, scratch / "plain")
     own_seconds = sorted(run.result["seconds"] for run in ours)
