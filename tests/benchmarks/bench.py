@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -22,7 +23,9 @@ import packages
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("code", "train", "serve")
+# A language server answers a few hundred questions a second: small packages only.
+ORACLE_PACKAGES = {"requests", "flask"}
+PARTS = ("code", "oracle", "train", "serve")
 
 
 def main() -> None:
@@ -30,7 +33,7 @@ def main() -> None:
     # An end by signal unwinds, so that the measured process ends too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default=",".join(PARTS), help="any of code,train,serve")
+    parser.add_argument("--only", default=",".join(PARTS), help="any of code,oracle,train,serve")
     parser.add_argument("--packages", default=",".join(packages.PACKAGES))
     parser.add_argument("--repeats", type=int, default=3, help="runs of code stages")
     parser.add_argument("--training-repeats", type=int, default=2)
@@ -58,6 +61,11 @@ def main() -> None:
                     repeats=arguments.repeats,
                     base_model=base_model,
                 )
+        if "oracle" in chosen:
+            report["oracle"] = {}
+            for name in sorted(ORACLE_PACKAGES & set(arguments.packages.split(","))):
+                tell(f"oracle: {name}")
+                report["oracle"][name] = oracle(packages.unpacked(name, cache=arguments.cache))
         if chosen & {"train", "serve"}:
             # Not at the top: measured processes import this module too, and would weigh more.
             import training_speed
@@ -83,6 +91,15 @@ def main() -> None:
             )
     json.dump(report, sys.stdout, indent=2)
     print()
+
+
+def oracle(source: Path) -> Any:
+    """Precision and recall of edges against pyright's language server."""
+    script = Path(__file__).with_name("oracle_python.py")
+    compared = subprocess.run(
+        [sys.executable, str(script), str(source)], check=True, stdout=subprocess.PIPE
+    )
+    return json.loads(compared.stdout)
 
 
 def machine() -> dict[str, Any]:
