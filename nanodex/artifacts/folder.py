@@ -5,11 +5,11 @@ import hashlib
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import mkstemp
 from typing import BinaryIO
 
 from nanodex.api.reasons import ExitCode, Reason
@@ -138,10 +138,10 @@ class FolderStore:
     @contextmanager
     def _incoming(self) -> Iterator[tuple[BinaryIO, Path]]:
         with _explained(self.root):
-            descriptor, name = mkstemp(dir=self.root / _INCOMING)
-            temporary = Path(name)
+            # Not mkstemp: it hides the file from everybody else, and the object would stay hidden.
+            temporary = self.root / _INCOMING / uuid.uuid4().hex
             try:
-                with os.fdopen(descriptor, "wb") as file:
+                with temporary.open("xb") as file:
                     yield file, temporary
             finally:
                 temporary.unlink(missing_ok=True)

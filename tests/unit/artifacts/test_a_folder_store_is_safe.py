@@ -51,6 +51,12 @@ def test_an_error_leaves_no_temporary_file(store: ObjectStore, tmp_path: Path) -
     assert list((tmp_path / "store/.incoming").iterdir()) == []
 
 
+def test_objects_are_as_readable_as_any_new_file(store: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "usual").write_bytes(b"")
+    store.write("v1/x", b"")
+    assert (tmp_path / "store/v1/x").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
 def test_what_a_killed_writer_left_is_swept_a_day_later(tmp_path: Path) -> None:
     open_store(str(tmp_path))
     left, fresh = tmp_path / ".incoming/left", tmp_path / ".incoming/fresh"
