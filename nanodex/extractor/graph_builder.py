@@ -88,10 +88,10 @@ def _fill(
     _insert(database, "files", (_file_values(number, row) for number, row in enumerate(rows, 1)))
     for unit in linker.units:
         _insert(database, "nodes", _node_values(unit, linker))
-        _insert(database, "parameters", _parameter_values(unit))
+        _insert(database, "parameters", _parameter_values(unit, linker))
     edges = unresolved = 0
     for linked in linker.link():
-        path, first = linked.unit.path, linked.unit.first
+        path, first, current = linked.unit.path, linked.unit.first, linker.program.current
         edges += len(linked.edges)
         unresolved += len(linked.unresolved)
         _insert(
@@ -124,8 +124,8 @@ def _fill(
             database,
             "raise_sites",
             (
-                (first + s.source, s.exception, s.message, s.condition, path, s.line, s.start_byte,
-                 s.end_byte)
+                (current(first + s.source), s.exception, s.message, s.condition, path, s.line,
+                 s.start_byte, s.end_byte)
                 for s in linked.raise_sites
             ),
         )  # fmt: skip
@@ -133,7 +133,7 @@ def _fill(
             database,
             "attributes",
             (
-                (first + a.source, a.key, a.value, path, a.line, a.start_byte, a.end_byte)
+                (current(first + a.source), a.key, a.value, path, a.line, a.start_byte, a.end_byte)
                 for a in linked.attributes
             ),
         )
@@ -149,7 +149,8 @@ def _fill(
     for statement in indexes:
         database.execute(statement)
     database.execute("COMMIT")
-    return Counts(linker.program.node_count, len(linker.externals), edges, unresolved)
+    nodes = linker.program.node_count - len(linker.program.replaced)
+    return Counts(nodes, len(linker.externals), edges, unresolved)
 
 
 def _schema() -> tuple[list[str], list[str]]:
@@ -181,18 +182,22 @@ def _file_values(number: int, row: FileRow) -> tuple[Any, ...]:
 def _node_values(unit: Unit, linker: Linker) -> Iterator[tuple[Any, ...]]:
     for index, symbol in enumerate(unit.symbols):
         node = unit.first + index
+        if node in linker.program.replaced:
+            continue
         yield (
             node, "",
             symbol.name or unit.names.label or unit.names.module.rpartition(".")[2], unit.path,
             linker.kind(node), unit.qualified_name(index), unit.language,
             symbol.start_line, symbol.end_line, symbol.signature, symbol.docstring,
-            symbol.visibility, None if symbol.parent < 0 else unit.first + symbol.parent,
+            symbol.visibility, linker.program.parent(node),
             symbol.start_byte, symbol.end_byte, symbol.name_start, symbol.name_end,
             symbol.value, symbol.returns, json.dumps(symbol.decorators, ensure_ascii=False),
         )  # fmt: skip
 
 
-def _parameter_values(unit: Unit) -> Iterator[tuple[Any, ...]]:
+def _parameter_values(unit: Unit, linker: Linker) -> Iterator[tuple[Any, ...]]:
     for index, symbol in enumerate(unit.symbols):
+        if unit.first + index in linker.program.replaced:
+            continue
         for position, parameter in enumerate(symbol.parameters):
             yield (unit.first + index, position, *parameter)

@@ -113,7 +113,8 @@ class Linker:
         for reference in uses.references:
             answer = resolver.resolve(unit, reference)
             if isinstance(answer, Missing):
-                unresolved.append(_unresolved(unit, reference, answer))
+                src = self.program.current(unit.first + reference.source)
+                unresolved.append(_unresolved(src, reference, answer))
                 continue
             edge = self._edge(unit, reference, answer)
             edges.add(edge)
@@ -136,21 +137,23 @@ class Linker:
 
     def _structure(self, unit: Unit) -> Iterator[EdgeRow]:
         for index, symbol in enumerate(unit.symbols):
-            if symbol.parent >= 0:
+            node = unit.first + index
+            if symbol.parent >= 0 and node not in self.program.adopted:
                 yield EdgeRow(
                     symbol.name_start, symbol.name_end, "defines", unit.first + symbol.parent,
-                    unit.first + index, symbol.start_line, "syntax", 1.0,
+                    self.program.current(node), symbol.start_line, "syntax", 1.0,
                 )  # fmt: skip
         language = self._languages[unit.language]
         for override in inherited_name(self.program, language, unit):
             symbol = self.program.symbol(override.method)
             yield EdgeRow(
-                symbol.name_start, symbol.name_end, "overrides", override.method,
-                override.inherited, symbol.start_line, override.rule, override.conf,
+                symbol.name_start, symbol.name_end, "overrides",
+                self.program.current(override.method), override.inherited, symbol.start_line,
+                override.rule, override.conf,
             )  # fmt: skip
 
     def _edge(self, unit: Unit, reference: Reference, answer: Found | External) -> EdgeRow:
-        src = unit.first + reference.source
+        src = self.program.current(unit.first + reference.source)
         relationship = answer.relationship or reference.relationship
         if isinstance(answer, External):
             symbol = ExternalSymbol(unit.language, answer.name)
@@ -178,8 +181,8 @@ def _base(answer: Resolution) -> int | str | None:
             return None
 
 
-def _unresolved(unit: Unit, reference: Reference, answer: Missing) -> UnresolvedRow:
+def _unresolved(src: int, reference: Reference, answer: Missing) -> UnresolvedRow:
     return UnresolvedRow(
         reference.start_byte, reference.end_byte, reference.relationship,
-        unit.first + reference.source, reference.name, reference.line, answer.reason,
+        src, reference.name, reference.line, answer.reason,
     )  # fmt: skip

@@ -83,6 +83,9 @@ class Program:
     by_path: dict[str, Unit] = field(init=False)
     by_qualified_name: dict[str, list[int]] = field(init=False)
     bases: dict[int, list[Base]] = field(default_factory=lambda: defaultdict(list))
+    # Declarations whose place a definition elsewhere has taken, and who then encloses it.
+    replaced: dict[int, int] = field(default_factory=dict)
+    adopted: dict[int, int] = field(default_factory=dict)
     _firsts: list[int] = field(init=False)
     _linearizations: dict[int, tuple[Base, ...]] = field(default_factory=dict)
 
@@ -115,9 +118,34 @@ class Program:
 
     def parent(self, node: int) -> int | None:
         """Return the enclosing node; None for a module."""
+        if node in self.adopted:
+            return self.adopted[node]
         unit = self.unit_of(node)
         parent = unit.symbols[node - unit.first].parent
         return None if parent < 0 else unit.first + parent
+
+    def adopt(self, declaration: int, definition: int) -> None:
+        """Let `definition` stand for `declaration`, as where C++ has them in two files.
+
+        The declaration is no node of the graph any more; its documentation, visibility and class go
+        to the definition. Called by a language before it returns its resolver.
+        """
+        declared, unit = self.symbol(declaration), self.unit_of(definition)
+        index = definition - unit.first
+        defined = unit.symbols[index]
+        unit.symbols[index] = defined._replace(
+            kind=declared.kind,
+            docstring=defined.docstring or declared.docstring,
+            visibility=declared.visibility,
+        )
+        self.replaced[declaration] = definition
+        enclosing = self.unit_of(declaration).first + declared.parent
+        if self.symbol(enclosing).kind != "module":
+            self.adopted[definition] = enclosing
+
+    def current(self, node: int) -> int:
+        """Return the node that stands for `node` in the graph."""
+        return self.replaced.get(node, node)
 
     def qualified_name(self, node: int) -> str:
         """Return the dotted name of `node`."""
@@ -128,12 +156,15 @@ class Program:
         """Return the nodes that `node` directly encloses, by name, in source order."""
         unit = self.unit_of(node)
         nested = unit.nested(node - unit.first)
-        return {name: [unit.first + i for i in found] for name, found in nested.items()}
+        return {
+            name: [self.current(unit.first + i) for i in found] for name, found in nested.items()
+        }
 
     def members(self, node: int, name: str) -> list[int]:
         """Return the nodes called `name` that `node` directly encloses, in source order."""
         unit = self.unit_of(node)
-        return [unit.first + index for index in unit.nested(node - unit.first).get(name, ())]
+        found = unit.nested(node - unit.first).get(name, ())
+        return [self.current(unit.first + index) for index in found]
 
     def linearization(self, node: int) -> tuple[Base, ...]:
         """Return the class itself and its bases in the order of lookup (C3; depth first if none).

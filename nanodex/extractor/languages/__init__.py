@@ -21,6 +21,7 @@ What the framework does for every language, so that a folder need not:
   `Program.linearization`), `tests` (from what tests call, instantiate or import), `extends` turned into
   `implements` where the base is an interface, `calls` turned into `instantiates` where the target is a class;
 - kinds: a class below one of `class_kinds` gets that kind;
+- a declaration that is defined in another file (`Program.adopt`) gives one node, the definition's;
 - external nodes, unresolved rows, sorting, node ids and SQLite.
 
 The framework asks for all `extends` and `implements` references first; answers become `Program.bases`, so
@@ -41,6 +42,7 @@ _FOLDERS = {
     "java": "java",
     "typescript": "typescript",
     "javascript": "typescript.javascript",
+    "cpp": "cpp",
 }
 
 

@@ -46,6 +46,10 @@ class Evaluator(ABC):
     implicit_members = True
     # Whether functions and values have separate names, as in Java.
     separate_callables = False
+    # Whether what a file defines is known by its simple name everywhere in the file.
+    files_are_scopes = True
+    # Whether an argument may become another type on the way, so that types exclude no overload.
+    converts_arguments = False
     # The class that every class inherits from, and its members; "" where there is none.
     root_class = ""
     root_members: frozenset[str] = frozenset()
@@ -117,14 +121,14 @@ class Evaluator(ABC):
 
     def lookup(self, name: str, place: Place, want: str) -> Meaning:
         """Look a simple name up: local scopes, members of enclosing classes, file, beyond."""
-        unit, scope, at = place
         inherited: Outside | None = None
-        while scope >= 0:
-            symbol = unit.symbols[scope]
+        here: Place | None = place
+        while here is not None:
+            unit, scope, at = here
             found = self._local(unit, scope, name, at, want)
             if found is not None:
                 return found
-            if symbol.kind in CLASSES:
+            if unit.symbols[scope].kind in CLASSES:
                 if self.implicit_members:
                     type_ = Type(unit.first + scope)
                     meaning = self._member_of(type_, name, want, rule="enclosing class", conf=1.0)
@@ -132,13 +136,18 @@ class Evaluator(ABC):
                         return meaning
                     if isinstance(meaning, Outside) and want in ("value", "call"):
                         inherited = inherited or meaning
-            else:
-                nodes = self._pick(self.program.children(unit.first + scope).get(name, ()), want)
+            elif scope or self.files_are_scopes:
+                nodes = self._pick(self.program.members(unit.first + scope, name), want)
                 if nodes:
                     return Nodes(nodes, "same file", 1.0)
-            scope = symbol.parent
+            here = self.enclosing(here)
         meaning = self.beyond(name, place, want)
         return inherited if inherited and isinstance(meaning, Unknown) else meaning
+
+    def enclosing(self, place: Place) -> Place | None:
+        """Return the scope around the scope of `place`; None around the file's."""
+        parent = place.unit.symbols[place.scope].parent
+        return None if parent < 0 else place._replace(scope=parent)
 
     def member(self, base: Meaning, name: str, want: str) -> Meaning:
         """Find member `name` of what a term meant."""
@@ -162,7 +171,7 @@ class Evaluator(ABC):
 
     def module_member(self, base: Nodes, name: str, want: str) -> Meaning:
         """Find `name` in a module or namespace."""
-        nodes = self._pick(self.program.children(base.nodes[0]).get(name, ()), want)
+        nodes = self._pick(self.program.members(base.nodes[0], name), want)
         return Nodes(nodes, base.rule, base.conf) if nodes else Unknown("NoSuchMember")
 
     def value_of(self, meaning: Meaning) -> Meaning:
@@ -344,7 +353,7 @@ class Evaluator(ABC):
                 if isinstance(current.target, str):
                     outside.append(current.target)
                 continue
-            nodes = self._pick(self.program.children(current.target).get(name, ()), want)
+            nodes = self._pick(self.program.members(current.target, name), want)
             if nodes:
                 inherited = current.target != type_.target
                 return Nodes(nodes, "inherited member" if inherited else rule, conf, current)
@@ -378,12 +387,12 @@ class Evaluator(ABC):
         return tuple(kinds)
 
     def _receiver(self, op: str, place: Place) -> Meaning:
-        unit, scope, _ = place
-        while scope >= 0 and unit.symbols[scope].kind not in CLASSES:
-            scope = unit.symbols[scope].parent
-        if scope < 0:
+        here: Place | None = place
+        while here is not None and here.unit.symbols[here.scope].kind not in CLASSES:
+            here = self.enclosing(here)
+        if here is None:
             return Unknown("NoEnclosingClass")
-        node = unit.first + scope
+        node = here.unit.first + here.scope
         if op == "this":
             return Value(Type(node), "this", 1.0)
         bases = self.supers(node)

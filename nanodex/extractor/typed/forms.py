@@ -9,6 +9,8 @@ A record has no fields of its own for declared types; they travel as bindings:
     returns     under RETURNS in the scope of a function: its type
     bases       under BASES in the scope of a class: a list of types
     alias       under ALIAS in the scope of a type alias: the type
+    namespace   under NAMESPACES in the scope of a file: a namespace that it opens
+    declared    under DECLARED in the scope of a function: it has no body here
 """
 
 from nanodex.extractor.program import Program
@@ -21,6 +23,7 @@ TYPE_VARIABLE = frozenset({"generic"})
 IMPORT = frozenset({"import"})
 # Names that no language can write.
 RETURNS, BASES, ALIAS = "<returns>", "<bases>", "<alias>"
+NAMESPACES, DECLARED = "<namespaces>", "<declared>"
 
 
 def typed(binding: Binding) -> tuple[Term | None, Term | None]:
@@ -51,6 +54,11 @@ def alias(program: Program, node: int) -> Term | None:
 def is_type(program: Program, node: int) -> bool:
     """Whether `node` is a type alias."""
     return _single(program, node, ALIAS) is not None
+
+
+def is_declared(program: Program, node: int) -> bool:
+    """Whether `node` is a function that has no body where it stands."""
+    return _single(program, node, DECLARED) is not None
 
 
 def bases(program: Program, node: int) -> tuple[Term, ...]:

@@ -19,6 +19,8 @@ def select(evaluator: "Evaluator", meaning: Nodes, arguments: Sequence[Meaning])
     ]
     if len(fitting) > 1:
         exact = [n for n in fitting if _matches(evaluator, program, n, arguments, exact=True)]
+        if not exact and evaluator.converts_arguments:
+            return Unknown("AmbiguousOverload")
         fitting = exact or [
             n for n in fitting if _matches(evaluator, program, n, arguments, exact=False)
         ]

@@ -32,6 +32,8 @@ class Context(NamedTuple):
     scope_end: int  # end of the block in which names of here are known
     condition: str = ""  # source text of the nearest enclosing if
     exported: bool = False
+    visibility: str = "public"
+    namespace: str = ""
 
 
 Handler = Callable[[tree_sitter.Node, Context], None]
@@ -137,7 +139,8 @@ class Walker:
                 local_name=local_name,
                 parent=parent,
                 start_line=node.start_point[0] + 1,
-                end_line=node.end_point[0] + 1,
+                # A preprocessor line ends where the next one begins.
+                end_line=node.end_point[0] + (node.end_point[1] > 0),
                 start_byte=node.start_byte,
                 end_byte=node.end_byte,
                 name_start=name_node.start_byte,

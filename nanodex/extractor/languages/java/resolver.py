@@ -184,7 +184,7 @@ class JavaResolver(Evaluator):
         if isinstance(target, tuple):
             return Unknown("TypeVariable")
         name = self.program.symbol(target).name
-        nodes = self._pick(self.program.children(target).get(name, ()), "call")
+        nodes = self._pick(self.program.members(target, name), "call")
         if not nodes:
             return Unknown("ImplicitConstructor")
         return Nodes(nodes, f"{keyword} constructor", 1.0)

@@ -205,7 +205,7 @@ class EcmaResolver(Evaluator):
                 continue
             kind, *given = binding.value
             if kind == "local":
-                nodes = self._pick(self.program.children(unit.first).get(given[0], ()), want)
+                nodes = self._pick(self.program.members(unit.first, given[0]), want)
                 if nodes:
                     return Nodes(nodes, rule, 1.0)
                 meaning = self._imported_name(unit, given[0], want)
@@ -221,9 +221,9 @@ class EcmaResolver(Evaluator):
             term = decode(given[0])
             if term is not None and term.op != "none":
                 return self.evaluate(term, place, want if want in ("value", "call") else "value")
-            nodes = self._pick(self.program.children(unit.first).get(name, ()), want)
+            nodes = self._pick(self.program.members(unit.first, name), want)
             return Nodes(nodes, rule, 1.0) if nodes else Unknown("DynamicExport")
-        declared = self.program.children(unit.first).get(name, ())
+        declared = self.program.members(unit.first, name)
         public = [node for node in declared if self.program.symbol(node).visibility == "public"]
         nodes = self._pick(public, want)
         if nodes:
