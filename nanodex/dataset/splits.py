@@ -9,8 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from datasketch import MinHash, MinHashLSH
-
 from nanodex.dataset.draw import Draw
 from nanodex.graph.reader import Graph
 
@@ -93,6 +91,9 @@ def unit_of(graph: Graph, node: int) -> int:
 
 def _clusters(graph: Graph, units: Sequence[int]) -> list[list[int]]:
     """Group units whose code is nearly the same; most groups have one member."""
+    # Imported here: datasketch imports scipy's integration, seconds that only this stage should pay.
+    from datasketch import MinHash, MinHashLSH
+
     seed = MinHash(num_perm=_PERMUTATIONS)
     index = MinHashLSH(threshold=_SIMILAR, num_perm=_PERMUTATIONS)
     leader: dict[int, int] = {}
@@ -118,6 +119,9 @@ def _shingles(graph: Graph, unit: int, contents: dict[str, bytes]) -> list[bytes
     if node.path not in contents:
         contents[node.path] = graph.content(node.path)
     words = _WORD.findall(contents[node.path][node.start_byte : node.end_byte])
+    # A copy under another name is a copy.
+    own_name = node.name.encode()
+    words = [b"" if word == own_name else word for word in words]
     last = len(words) - _SHINGLE + 1
     # Below a dozen words code is alike by nature (an empty exception class), not by copying.
     return [b" ".join(words[i : i + _SHINGLE]) for i in range(last)] if last > 12 else []
