@@ -118,7 +118,7 @@ class Agent:
             # Nobody reads this; 499 is what nginx counts such requests under.
             return self._failed(name, 499, "the client closed the connection")
         except httpx.HTTPError as error:
-            log.warning("the engine did not answer: %s", error or type(error).__name__)
+            log.warning("the engine did not answer: %s: %s", type(error).__name__, error)
             return self._failed(
                 name, 503, "the engine does not answer", code="engine_down", retry_after=15
             )
@@ -175,7 +175,11 @@ class _Answer:
 
     async def _send(self, path: str, content: dict[str, Any]) -> httpx.Response:
         http = self.agent.engine.http
-        return await http.send(http.build_request("POST", path, json=content), stream=True)
+        try:
+            return await http.send(http.build_request("POST", path, json=content), stream=True)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            # A kept connection that the engine was just closing; asking twice changes nothing.
+            return await http.send(http.build_request("POST", path, json=content), stream=True)
 
     async def _public(self, upstream: httpx.Response, media_type: str) -> AsyncIterator[bytes]:
         usage = Usage()

@@ -15,6 +15,8 @@ from nanodex.inference.desired import BASE_MODEL_NAME
 # The host is never resolved: every connection goes to the socket.
 _BASE_URL = "http://engine"
 _CONNECT_SECONDS = 5.0
+# vLLM closes a connection that was idle for 5 s; a request must not meet that moment.
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=1.0)
 _CALL_SECONDS = 30.0
 # Loading copies weights; parity runs prompts behind whatever users have queued.
 _SLOW_CALL_SECONDS = 300.0
@@ -30,10 +32,7 @@ class EngineClient:
     def __init__(self, socket: Path) -> None:
         # Answers may take as long as users let them; only connecting is bounded.
         self.http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(
-                uds=str(socket),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
-            ),
+            transport=httpx.AsyncHTTPTransport(uds=str(socket), limits=_LIMITS),
             base_url=_BASE_URL,
             timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
             trust_env=False,

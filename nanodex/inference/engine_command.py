@@ -31,6 +31,8 @@ _INHERITED = (
     "LD_LIBRARY_PATH", "LD_PRELOAD", "OMP_NUM_THREADS", "XDG_CACHE_HOME", "PYTHONPYCACHEPREFIX",
 )  # fmt: skip
 _INHERITED_PREFIXES = ("CUDA_", "NVIDIA_", "NCCL_", "VLLM_", "TORCH")
+# With a key of its own the engine would refuse the agent.
+_WITHHELD = ("VLLM_API_KEY",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,9 @@ def build_engine_command(
     # will ever be filled; slots are not freed by unloading, so the count is for the engine's life.
     slots = config.max_loaded + 1 if device == "cpu" else config.max_loaded
     argv = [
-        python, "-m", "vllm.entrypoints.cli.main", "serve", str(base_model),
+        # Not `vllm serve`: in the CPU build it looks for a distribution named vllm and ends.
+        python, "-m", "vllm.entrypoints.launchers.api_server.entry",
+        "--model", str(base_model),
         "--served-model-name", BASE_MODEL_NAME,
         "--uds", str(socket),
         # A second API process would hold a model list of its own.
@@ -148,7 +152,7 @@ def _environment(inherited: Mapping[str, str], *, cache: Path) -> dict[str, str]
     environment = {
         name: value
         for name, value in inherited.items()
-        if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
+        if name not in _WITHHELD and (name in _INHERITED or name.startswith(_INHERITED_PREFIXES))
     }
     # The engine imports 140 MB worth of bytecode in each of its three processes. Where nobody may
     # write it beside the sources it is kept in our cache: compiling it anew costs a minute.

@@ -8,6 +8,7 @@ made read-only, and removed only while no engine runs that could know them.
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -86,6 +87,8 @@ def _copy(source: Path, target: Path) -> str:
         # O_NOFOLLOW and O_NONBLOCK: neither a link nor a pipe can be put in the place of a file.
         descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as reader, target.open("xb") as writer:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError("not a plain file")
             while chunk := reader.read(_CHUNK):
                 copied += len(chunk)
                 if copied > _MAX_FILE_BYTES:

@@ -8,6 +8,7 @@ A pass can be repeated at any time and after any failure.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,14 @@ from nanodex.errors import NanodexError
 from nanodex.inference.adapter_files import check_adapter
 from nanodex.inference.desired import DesiredSet, ServedExpert
 from nanodex.inference.directory import AdapterState, AdapterStatus, Directory, Route
-from nanodex.inference.engine_client import EngineClient
+from nanodex.inference.engine_client import EngineClient, EngineUnreachable
 from nanodex.inference.metrics import AgentMetrics
 from nanodex.inference.parity import ParityResult, decide, measure
 from nanodex.inference.placement import place, placed_folder
 
 log = logging.getLogger(__name__)
+# Failures of the engine during the load of one adapter before the adapter is blamed.
+_ATTEMPTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,7 @@ class Synchroniser:
         self._proven: dict[str, _Proven] = {}
         # Names that this run of the engine was ever asked to load; each may hold a slot.
         self._asked: set[str] = set()
+        self._failed: Counter[ServedExpert] = Counter()
         # Versions that are not tried again, whatever happens to the engine.
         self._quarantine: dict[ServedExpert, AdapterStatus] = {}
 
@@ -99,7 +103,10 @@ class Synchroniser:
         for expert in desired.experts:
             if statuses[expert].state is not AdapterState.PENDING:
                 continue
-            if not self._has_room(expert, present):
+            prepared = await self._prepare(expert)
+            if isinstance(prepared, AdapterStatus):
+                statuses[expert] = prepared
+            elif not self._has_room(expert, present):
                 restart = restart or self._would_fit(desired)
                 statuses[expert] = _status(
                     expert,
@@ -108,7 +115,7 @@ class Synchroniser:
                     "all adapter slots of this engine were used",
                 )
             else:
-                statuses[expert] = await self._serve(expert)
+                statuses[expert] = await self._load_or_count(expert, prepared)
                 present = await self._engine.models()
             self._publish(desired, statuses, present)
         if not restart:
@@ -144,16 +151,35 @@ class Synchroniser:
         servable = sum(expert not in self._quarantine for expert in desired.experts)
         return self._limits.budget is None or servable <= self._limits.budget
 
-    async def _serve(self, expert: ServedExpert) -> AdapterStatus:
-        """Place, check, load and prove one version."""
-        self._proven.pop(expert.engine_name, None)
+    async def _prepare(self, expert: ServedExpert) -> AdapterCard | AdapterStatus:
+        """Place and check the files of one version; its card, or why it is in quarantine."""
         try:
             folder = await asyncio.to_thread(place, expert, root=self._root)
-            card = await asyncio.to_thread(
+            return await asyncio.to_thread(
                 check_adapter, folder, linear=self._limits.linear, max_rank=self._limits.max_rank
             )
         except NanodexError as error:
             return self._put_in_quarantine(expert, error.reason, error.message)
+
+    async def _load_or_count(self, expert: ServedExpert, card: AdapterCard) -> AdapterStatus:
+        """Load one version; one that takes the engine down with it is not tried for ever.
+
+        Raises:
+            EngineUnreachable: the engine is down, or refused the prompts.
+        """
+        try:
+            return await self._load(expert, card)
+        except EngineUnreachable as error:
+            self._failed[expert] += 1
+            if self._failed[expert] >= _ATTEMPTS:
+                message = f"the engine failed {_ATTEMPTS} times while loading it: {error}"
+                self._put_in_quarantine(expert, Reason.LOAD_REJECTED, message)
+            raise
+
+    async def _load(self, expert: ServedExpert, card: AdapterCard) -> AdapterStatus:
+        """Load and prove one version that was placed and checked."""
+        self._proven.pop(expert.engine_name, None)
+        folder = placed_folder(self._root, expert)
         present = await self._engine.models()
         if present.get(expert.engine_name, str(folder)) != str(folder):
             await self._engine.unload(expert.engine_name)

@@ -1,0 +1,237 @@
+"""The engine converges to the desired set, and nothing unproved is ever served."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanodex.api.reasons import Reason
+from nanodex.inference.desired import DesiredSet, ServedExpert
+from nanodex.inference.directory import AdapterState, Directory, EngineState, NotReady
+from nanodex.inference.engine_client import EngineUnreachable
+from nanodex.inference.metrics import AgentMetrics
+from nanodex.inference.sync import Limits, Synchroniser
+
+LINEAR = {
+    "model.layers.0.self_attn.q_proj": (8, 8),
+    "model.layers.0.mlp.down_proj": (8, 16),
+}
+Make = Callable[..., Path]
+
+
+def expert(folder: Path, number: int = 1, *, name: str = "team/a", **fields: Any) -> ServedExpert:
+    return ServedExpert(name=name, digest=f"sha256:{number:012x}{0:052x}", folder=folder, **fields)
+
+
+def desired(*experts: ServedExpert) -> DesiredSet:
+    return DesiredSet(generation=1, experts=experts)
+
+
+@pytest.fixture
+def directory() -> Directory:
+    return Directory(engine=EngineState.READY)
+
+
+@pytest.fixture
+def make_sync(stand_in: Any, directory: Directory, tmp_path: Path) -> Callable[..., Synchroniser]:
+    def make(*, budget: int | None = None) -> Synchroniser:
+        return Synchroniser(
+            stand_in[1],
+            directory=directory,
+            root=tmp_path / "adapters",
+            limits=Limits(linear=LINEAR, max_rank=32, parity=0.005, budget=budget),
+            metrics=AgentMetrics(),
+        )
+
+    return make
+
+
+def states(directory: Directory) -> list[AdapterState]:
+    return [adapter.state for adapter in directory.adapters]
+
+
+async def test_a_missing_adapter_is_loaded_from_its_own_folder_and_answers(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make, tmp_path: Path
+) -> None:
+    wanted = expert(make_adapter("a"))
+
+    await make_sync().converge(desired(wanted))
+
+    assert stand_in[0].adapters == {
+        "team.a--000000000001": str(tmp_path / "adapters" / wanted.digest.replace(":", "-"))
+    }
+    assert directory.models() == ("base", "team/a", "team/a@000000000001")
+    assert states(directory) == [AdapterState.LOADED]
+
+
+async def test_a_second_pass_changes_nothing(
+    make_sync: Any, stand_in: Any, make_adapter: Make
+) -> None:
+    sync, wanted = make_sync(), desired(expert(make_adapter("a")))
+    await sync.converge(wanted)
+    before = len(stand_in[0].requests)
+
+    await sync.converge(wanted)
+
+    assert len(stand_in[0].requests) == before
+
+
+async def test_an_adapter_that_the_engine_lost_is_loaded_again(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    sync, wanted = make_sync(), desired(expert(make_adapter("a")))
+    await sync.converge(wanted)
+    stand_in[0].adapters.clear()
+
+    await sync.converge(wanted)
+
+    assert list(stand_in[0].adapters) == ["team.a--000000000001"]
+    assert states(directory) == [AdapterState.LOADED]
+
+
+async def test_an_adapter_under_our_name_from_another_folder_is_replaced(
+    make_sync: Any, stand_in: Any, make_adapter: Make
+) -> None:
+    stand_in[0].adapters["team.a--000000000001"] = "/somewhere/else"
+
+    await make_sync().converge(desired(expert(make_adapter("a"))))
+
+    assert "/somewhere/else" not in stand_in[0].adapters.values()
+    assert all(
+        body.get("load_inplace") is None for body in stand_in[0].asked("/v1/load_lora_adapter")
+    )
+
+
+async def test_an_adapter_that_the_engine_ignores_is_unloaded_and_reported(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    stand_in[0].ignored.add("team.bad--000000000002")
+    good = expert(make_adapter("good"))
+    bad = expert(make_adapter("bad", seed=2), 2, name="team/bad")
+
+    await make_sync().converge(desired(bad, good))
+
+    assert list(stand_in[0].adapters) == ["team.a--000000000001"]
+    assert states(directory) == [AdapterState.QUARANTINED, AdapterState.LOADED]
+    assert directory.adapters[0].reason is Reason.LOAD_REJECTED
+    assert "answers as the base model does" in directory.adapters[0].message
+    with pytest.raises(NotReady, match="as the base model"):
+        await directory.find("team/bad")
+
+
+async def test_a_refused_file_never_reaches_the_engine(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    await make_sync().converge(desired(expert(make_adapter("a", use_dora=True))))
+
+    assert stand_in[0].asked("/v1/load_lora_adapter") == []
+    assert directory.adapters[0].reason is Reason.NOT_SERVABLE
+
+
+async def test_an_adapter_that_takes_the_engine_down_is_blamed_the_second_time(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    stand_in[0].crashes_on.add("team.a--000000000001")
+    sync, wanted = make_sync(), desired(expert(make_adapter("a")))
+    for _ in range(2):
+        with pytest.raises(EngineUnreachable):
+            await sync.converge(wanted)
+        sync.engine_started(wanted)
+
+    await sync.converge(wanted)
+
+    assert states(directory) == [AdapterState.QUARANTINED]
+    assert len(stand_in[0].asked("/v1/load_lora_adapter")) == 2
+
+
+async def test_the_old_version_answers_until_the_new_one_is_proved(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    sync = make_sync()
+    old, new = expert(make_adapter("a"), 1), expert(make_adapter("b", seed=2), 2)
+    await sync.converge(desired(old))
+    stand_in[0].ignored.add(new.engine_name)
+
+    await sync.converge(desired(new))
+    assert (await directory.find("team/a")).public_name == old.pinned_name
+    assert old.engine_name in stand_in[0].adapters
+
+    newer = expert(make_adapter("c", seed=3), 3)
+    await sync.converge(desired(newer))
+    assert (await directory.find("team/a")).public_name == newer.pinned_name
+    assert list(stand_in[0].adapters) == [newer.engine_name]
+
+
+async def test_a_version_in_use_is_not_unloaded(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    sync = make_sync()
+    await sync.converge(desired(expert(make_adapter("a"))))
+    route = await directory.find("team/a")
+
+    with directory.using(route):
+        await sync.converge(desired())
+        assert route.engine_name in stand_in[0].adapters
+    await sync.converge(desired())
+    assert stand_in[0].adapters == {}
+
+
+async def test_only_the_active_version_has_the_bare_name(
+    make_sync: Any, directory: Directory, make_adapter: Make
+) -> None:
+    old, new = make_adapter("a"), make_adapter("b", seed=2)
+
+    await make_sync().converge(desired(expert(old, 1, active=False), expert(new, 2)))
+
+    assert (await directory.find("team/a")).public_name == "team/a@000000000002"
+    assert (await directory.find("team/a@000000000001")).engine_name == "team.a--000000000001"
+
+
+async def test_the_last_slot_of_a_cpu_engine_is_never_filled(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    sync = make_sync(budget=2)
+    experts = [
+        expert(make_adapter(name, seed=seed), seed, name=f"team/{name}")
+        for seed, name in enumerate("abc", start=1)
+    ]
+
+    assert await sync.converge(desired(*experts)) is False
+    assert len(stand_in[0].asked("/v1/load_lora_adapter")) == 2
+    assert directory.adapters[2].reason is Reason.SERVER_AT_CAPACITY
+
+    # Unloading frees no slot, so room for the third is made by starting the engine anew.
+    assert await sync.converge(desired(*experts[1:])) is True
+    assert len(stand_in[0].asked("/v1/load_lora_adapter")) == 2
+    stand_in[0].adapters.clear()
+    sync.engine_started(desired(*experts[1:]))
+    assert await sync.converge(desired(*experts[1:])) is False
+    assert states(directory) == [AdapterState.LOADED] * 2
+
+
+async def test_a_refused_adapter_uses_up_its_slot(
+    make_sync: Any, stand_in: Any, make_adapter: Make
+) -> None:
+    sync = make_sync(budget=2)
+    stand_in[0].ignored.add("team.bad--000000000009")
+    await sync.converge(desired(expert(make_adapter("bad"), 9, name="team/bad")))
+    await sync.converge(desired(expert(make_adapter("a"))))
+
+    third = expert(make_adapter("b", seed=2), 2, name="team/b")
+    assert await sync.converge(desired(expert(Path("/gone")), third)) is True
+
+
+async def test_the_source_may_go_once_an_adapter_is_placed(
+    make_sync: Any, directory: Directory, make_adapter: Make
+) -> None:
+    sync, folder = make_sync(), make_adapter("a")
+    wanted = desired(expert(folder))
+    await sync.converge(wanted)
+    shutil.rmtree(folder)
+    sync.engine_started(wanted)
+
+    await sync.converge(wanted)
+
+    assert states(directory) == [AdapterState.LOADED]
