@@ -10,6 +10,7 @@ A record has no fields of its own for declared types; they travel as bindings:
     bases       under BASES in the scope of a class: a list of types
     alias       under ALIAS in the scope of a type alias: the type
     namespace   under NAMESPACES in the scope of a file: a namespace that it opens
+    forward     under FORWARD in the scope of a file: a class that it names without a body
     declared    under DECLARED in the scope of a function: it has no body here
 """
 
@@ -23,7 +24,7 @@ TYPE_VARIABLE = frozenset({"generic"})
 IMPORT = frozenset({"import"})
 # Names that no language can write.
 RETURNS, BASES, ALIAS = "<returns>", "<bases>", "<alias>"
-NAMESPACES, DECLARED = "<namespaces>", "<declared>"
+NAMESPACES, DECLARED, FORWARD = "<namespaces>", "<declared>", "<forward>"
 
 
 def typed(binding: Binding) -> tuple[Term | None, Term | None]:

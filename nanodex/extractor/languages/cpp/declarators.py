@@ -39,6 +39,15 @@ def name_of(node: tree_sitter.Node | None) -> tree_sitter.Node | None:
     return node
 
 
+def is_array(node: tree_sitter.Node | None) -> bool:
+    """Whether a declarator declares an array."""
+    while node is not None and node.type in queries.WRAPPERS:
+        if node.type == "array_declarator":
+            return True
+        node = inside(node)
+    return False
+
+
 def parameter_nodes(function: tree_sitter.Node | None) -> list[tree_sitter.Node]:
     """Return the declared parameters of a function or lambda."""
     listed = function.child_by_field_name("parameters") if function is not None else None

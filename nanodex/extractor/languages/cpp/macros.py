@@ -12,10 +12,13 @@ _EXPORTED_CLASS = re.compile(
     rb"(?=[A-Za-z_]\w*\s*(?:final\s*)?[:{;])"
 )
 _ATTRIBUTE = re.compile(
-    rb"(?<![\w#])(?P<macro>[A-Z][A-Z0-9_]*_(?:EXPORT|API|INLINE|NODISCARD|DEPRECATED|CONSTEXPR"
+    rb"(?<![\w#])(?P<macro>(?:[A-Z][A-Z0-9_]*_(?:EXPORT|API|INLINE|NODISCARD|DEPRECATED|CONSTEXPR"
     rb"|NOEXCEPT|NORETURN|UNUSED|LOCKS_EXCLUDED|GUARDED_BY|EXCLUSIVE_LOCKS_REQUIRED"
     rb"|CONSTEXPR20|VISIBILITY)|GUARDED_BY|LOCKS_EXCLUDED|EXCLUSIVE_LOCKS_REQUIRED)"
-    rb"(?:\([^()\n]*\))?(?=[\s;{])"
+    rb"(?:\([^()\n]*\))?)(?=[\s;{])"
+)
+_AFTER_PARAMETERS = re.compile(
+    rb"\)\s*(?:const\s+)?(?P<macro>[A-Z][A-Z0-9_]{3,}\([^()\n]*\))(?=\s*[;{])"
 )
 _BRACKET = re.compile(
     rb"^[ \t]*(?P<macro>[A-Z][A-Z0-9_]*(?:BEGIN|END)[A-Z0-9_]*(?:\([^()\n]*\))?)[ \t]*;?[ \t]*$",
@@ -25,7 +28,7 @@ _BRACKET = re.compile(
 
 def blank(source: bytes) -> bytes:
     """Return `source` with such macros replaced by spaces; its length is the same."""
-    for pattern in (_EXPORTED_CLASS, _ATTRIBUTE, _BRACKET):
+    for pattern in (_EXPORTED_CLASS, _ATTRIBUTE, _AFTER_PARAMETERS, _BRACKET):
         source = pattern.sub(_spaces, source)
     return source
 

@@ -156,7 +156,7 @@ class CppResolver(Evaluator):
 
     def element(self, type_: Type) -> Type | None:
         """Return the type of an element of a standard sequence."""
-        if type_.target in queries.SEQUENCES and type_.arguments:
+        if (type_.target == "[]" or type_.target in queries.SEQUENCES) and type_.arguments:
             return type_.arguments[0]
         return None
 
@@ -185,6 +185,10 @@ class CppResolver(Evaluator):
         nodes = self.program.by_qualified_name.get(full, ())
         if not nodes:
             return ()
+        if self._is_forward(full, unit):
+            return tuple(
+                node for node in nodes if self.program.symbol(node).kind in CLASSES
+            )[:1]  # fmt: skip
         paths = self._includes.visible(unit)
         found = (
             self.program.current(node)
@@ -197,13 +201,24 @@ class CppResolver(Evaluator):
         )
         return tuple(dict.fromkeys(found))
 
+    def _is_forward(self, full: str, unit: Unit) -> bool:
+        """Whether `unit` names the class without a body, and one class has the name."""
+        if not any(str(b.value) == full for b in unit.scope(0).get(forms.FORWARD, ())):
+            return False
+        nodes = self.program.by_qualified_name.get(full, ())
+        return sum(self.program.symbol(node).kind in CLASSES for node in nodes) == 1
+
     def _pick(self, nodes: Iterable[int], want: str) -> tuple[int, ...]:
-        found = super()._pick(nodes, want)
-        if want != "call" or len(found) < 2:
-            return found
-        # A constructor has the name of its class; outside the class the class is meant.
-        classes = tuple(n for n in found if self.program.symbol(n).kind in CLASSES)
-        return classes or found
+        # A constructor has no name that can be looked up: the name is its class's.
+        return super()._pick((node for node in nodes if not self._is_constructor(node)), want)
+
+    def _is_constructor(self, node: int) -> bool:
+        if self.program.symbol(node).kind != "method":
+            return False
+        parent = self.program.parent(node)
+        return parent is not None and (
+            self.program.symbol(parent).name == self.program.symbol(node).name
+        )
 
     def _class_of(self, type_: Type, meaning: Meaning) -> Meaning:
         rule = "named type" if isinstance(meaning, Unknown) else meaning.rule

@@ -13,7 +13,7 @@ from nanodex.extractor.languages.cpp.expressions import (
     token,
     type_term,
 )
-from nanodex.extractor.typed.terms import NONE, Term
+from nanodex.extractor.typed.terms import NONE, Term, type_of
 from nanodex.extractor.typed.walker import Context, Handler, Walker
 
 
@@ -61,6 +61,15 @@ class StatementSyntax(Walker):
             written = type_term(node.child_by_field_name("type"))
             self.declare("local", name_node, context, type_=written, init=NONE)
 
+    def declared_type(
+        self, written: tree_sitter.Node | None, declarator: tree_sitter.Node
+    ) -> Term | None:
+        """Return the type that a declarator gives its name; pointers read as what they point at."""
+        term = type_term(written)
+        if term is not None and declarators.is_array(declarator):
+            return type_of("[]", declarator.start_byte, term)
+        return term
+
     def local_declaration(self, node: tree_sitter.Node, context: Context) -> None:
         """Declare locals: `T x`, `T x(1)`, `auto x = f()`; a class value is constructed."""
         written = node.child_by_field_name("type")
@@ -71,7 +80,8 @@ class StatementSyntax(Walker):
                 continue
             value = declarator.child_by_field_name("value")
             function = declarators.function_of(declarator)
-            self.declare("local", name_node, context, type_=type_, init=expression(value))
+            shape = self.declared_type(written, declarator)
+            self.declare("local", name_node, context, type_=shape, init=expression(value))
             braced = value is not None and value.type in ("argument_list", "initializer_list")
             direct = declarator.type == "init_declarator" and (
                 declarator.child_by_field_name("declarator") == name_node

@@ -71,6 +71,9 @@ class _Declarations(StatementSyntax):
         name_node = node.child_by_field_name("name") or self._typedef_name
         self._typedef_name = None
         if body is None or name_node is None:
+            if name_node is not None:
+                full = ".".join([*self._prefix(context), dotted(name_node)])
+                self.bind(0, forms.FORWARD, "forward", full, node.start_byte, node.end_byte)
             self.walk([body], context)
             return
         outer = self._outer(node)
@@ -273,9 +276,8 @@ class _Declarations(StatementSyntax):
             docstring=self.documentation(node.start_point[0]),
             visibility="private" if not inside and "static" in words else context.visibility,
         )  # fmt: skip
-        self.declare(
-            forms.SYMBOL, name_node, context, type_=type_term(written), init=expression(value)
-        )
+        type_ = self.declared_type(written, declarator)
+        self.declare(forms.SYMBOL, name_node, context, type_=type_, init=expression(value))
         # A value at namespace scope is read by the variable: the file's module has no namespace.
         self.walk([value], context if inside else Context(index, node.end_byte))
 
