@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,10 @@ def _weights(name: str) -> Path:
 def _convert(weights: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils.logging import disable_progress_bar
+
+    hide: Callable[[], None] = disable_progress_bar
+    hide()
 
     model: Any = AutoModelForCausalLM.from_pretrained(
         str(weights.parent),

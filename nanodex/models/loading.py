@@ -4,6 +4,7 @@ float32 on a CPU (bfloat16 is about 13 times slower there), bfloat16 on a GPU. O
 read and no code of a model repository is ever run.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from nanodex.models.base_model import BaseModel
@@ -28,6 +29,10 @@ def load_causal_lm(model: BaseModel, *, four_bits: bool = False) -> Any:
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers.utils.logging import disable_progress_bar
+
+    hide: Callable[[], None] = disable_progress_bar
+    hide()
 
     gpu = torch.cuda.is_available()
     dtype = torch.bfloat16 if gpu else torch.float32

@@ -63,7 +63,7 @@ class HeldOut:
             for batch in self.batches:
                 moved = {name: tensor.to(model.device) for name, tensor in batch.items()}
                 loss, tokens = answer_loss(model, moved)
-                total += float(loss)
+                total += loss.item()
                 count += tokens
         model.train(training)
         mean = total / max(count, 1)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -146,6 +146,8 @@ class ExpertTrainer(SFTTrainer):
         self._run = run
         self._checkpoint_folder = checkpoint_folder
         self._held_out = held_out
+        # It prints each step's figures; ours go to the progress.
+        self.remove_callback(PrinterCallback)
         for parameter in self._peft_model.parameters():
             if parameter.requires_grad:
                 # SFTTrainer makes adapters of 4-bit models bfloat16, where a small update is lost.
@@ -170,7 +172,7 @@ class ExpertTrainer(SFTTrainer):
         total, count = answer_loss(model, inputs)
         if not torch.isfinite(total):
             raise UserError(
-                f"the loss is {float(total)} at step {self.state.global_step}",
+                f"the loss is {total.item()} at step {self.state.global_step}",
                 reason=Reason.NAN_LOSS,
                 hint="lower training.learningRate",
                 exit_code=ExitCode.TRAINING_FAILED,
