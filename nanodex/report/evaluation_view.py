@@ -17,6 +17,9 @@ MEANINGS = {
     TestSet.GENERAL: "General knowledge: what the training must not break",
 }
 
+# Metrics of nanodex.evaluation that fall when the model gets better.
+_LOWER_IS_BETTER = {"loss", "over-refusal"}
+
 ARMS = ("base", "base+retrieval", "adapter", "adapter+retrieval")
 
 
@@ -51,12 +54,16 @@ class SetScores:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A question and what every arm answered; an arm that was not asked has no answer."""
+    """A question and what every arm answered; an arm that was not asked has no answer.
+
+    `scored_by` is empty where the score says how right an answer is, from 0 to 1.
+    """
 
     test_set: TestSet
     meaning: str
     question: str
     reference: str
+    scored_by: str
     answers: tuple[Answer | None, ...]
 
 
@@ -114,7 +121,7 @@ def _set_scores(results: Sequence[SetResult]) -> Iterable[SetScores]:
             test_set=test_set,
             meaning=MEANINGS[test_set],
             metric=metric,
-            lower_is_better="loss" in metric.lower(),
+            lower_is_better=metric in _LOWER_IS_BETTER,
             scale=scale,
             arms=tuple(ArmScore(row, _mark(row, scale=scale)) for row in rows),
         )
@@ -145,6 +152,7 @@ def _dialogue(question: Question, answered: dict[str, Answer], *, arms: Sequence
         meaning=MEANINGS[question.test_set],
         question=shorten("\n".join(asked)),
         reference=shorten(question.reference),
+        scored_by="loss" if question.expected.kind == "continuation" else "",
         answers=tuple(_short(answered.get(arm)) for arm in arms),
     )
 

@@ -41,6 +41,13 @@ _UNTRUSTED_SERVER = (
     "unable to get local issuer",
 )
 
+# What git adds to every failure of a transport.
+_SAYS_NOTHING = (
+    "fatal: could not read from remote repository.",
+    "please make sure you have the correct access rights",
+    "and the repository exists.",
+)
+
 
 def explain(stderr: str, *, url: str, secrets: Iterable[str]) -> NanodexError:
     """Return the error that `stderr` of a git command means.
@@ -109,7 +116,8 @@ def clean(text: str, *, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, "***")
     text = re.sub(r"://[^/@\s]*@", "://", text)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and line.lower() not in _SAYS_NOTHING]
     one_line = "; ".join(lines)
     printable = "".join(c if c.isprintable() else " " for c in one_line)
     # git states the cause last.

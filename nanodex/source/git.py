@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,6 +28,8 @@ _KEPT_ENVIRONMENT = (
     "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY",
 )  # fmt: skip
 
+# safe.directory: git asks who owns a repository because its configuration could have commands run.
+# Here every such setting is overridden, and a mounted repository often belongs to another user.
 _SETTINGS = """\
 [core]
 \thooksPath = /dev/null
@@ -153,7 +155,9 @@ class Git:
                 os.killpg(process.pid, signal.SIGKILL)
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
-                    stream.close()
+                    # What was still to be sent to a git that is dead has no reader.
+                    with suppress(BrokenPipeError):
+                        stream.close()
             process.wait()
 
 

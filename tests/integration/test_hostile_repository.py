@@ -150,6 +150,7 @@ def test_filters_hooks_and_lfs_of_the_repository_do_nothing(forge: Forge, tmp_pa
             ("100644", b"big.bin", forge.blob(pointer)),
         ])
     )  # fmt: skip
+    forge.git("config", "uploadpack.packObjectsHook", str(forge.root / "hooks" / "post-update"))
     ran.unlink(missing_ok=True)  # git update-ref, run above, has run the hook of its own repository
     taken = forge.checkout(commit, tmp_path / "out")
     assert (tmp_path / "out" / "a.py").read_bytes() == b"$Id$\n"

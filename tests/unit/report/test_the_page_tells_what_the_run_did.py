@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from nanodex.api.records import EvaluationReport, Interval, SetResult, TestSet
 from nanodex.errors import UserError
 
 
@@ -24,6 +25,27 @@ def test_scores_stand_with_their_intervals(run: Any) -> None:
     page = run.page()
     for text in ("87.5 %", "0.875", "0.835 to 0.915", "0.010 to 0.090", "50.0 %"):
         assert text in page
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("recall", "(recall; scale 0 to 1)"),
+        ("over-refusal", "(over-refusal, lower is better; scale 0 to 1)"),
+        ("loss", "(loss, lower is better; scale 0 to 2.5)"),
+    ],
+)
+def test_a_metric_says_which_way_is_better_and_how_long_its_scale_is(
+    run: Any, metric: str, said: str
+) -> None:
+    high = 2.5 if metric == "loss" else 1.0
+    score = Interval(mean=high / 2, low=0.0, high=high, questions=3)
+    result = SetResult(arm="base", test_set=TestSet.HELD_OUT, metric=metric, score=score)
+    run.write(
+        "evaluate/evaluation.json",
+        EvaluationReport(results=(result,), unknown_symbols={}, passed=True, score=0.5),
+    )
+    assert said in run.page()
 
 
 def test_every_relationship_has_its_rules_and_what_stayed_open(run: Any) -> None:

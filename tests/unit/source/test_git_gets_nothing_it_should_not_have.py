@@ -130,6 +130,16 @@ def test_what_git_says_becomes_a_reason(stderr: str, reason: str, exit_code: int
     assert error.hint
 
 
+def test_an_error_does_not_repeat_what_git_says_every_time() -> None:
+    error = explain(
+        "fatal: '/x' does not appear to be a git repository\n"
+        "fatal: Could not read from remote repository.\n\n"
+        "Please make sure you have the correct access rights\nand the repository exists.\n",
+        url="file:///x", secrets=(),
+    )  # fmt: skip
+    assert error.message.endswith("'/x' does not appear to be a git repository")
+
+
 def test_an_error_shows_neither_secrets_nor_control_characters() -> None:
     error = explain(
         f"remote: \x1b[2J{PASSWORD}\nfatal: https://robot:other@h/ failed", url="https://h/a",
