@@ -16,10 +16,17 @@ from nanodex.api.parameters import InferenceConfig
 from nanodex.api.progress import Progress, Silent
 from nanodex.api.reasons import ExitCode, Reason
 from nanodex.errors import Interrupted, NanodexError, TryAgain
-from nanodex.inference.desired import DesiredSet, ServedExpert, read_desired, write_desired
+from nanodex.inference.desired import (
+    DesiredSet,
+    ServedExpert,
+    desired_for,
+    read_desired,
+    write_desired,
+)
 from nanodex.inference.directory import AdapterState, ServerStatus
 from nanodex.inference.engine_log import STEPS, read_from, start_step, tail
 from nanodex.inference.state import (
+    DRAIN_SECONDS,
     Failure,
     Launch,
     ServerInfo,
@@ -27,7 +34,6 @@ from nanodex.inference.state import (
     read_model,
     write_model,
 )
-from nanodex.inference.supervisor import DRAIN_SECONDS, desired_for
 
 _LOOK_EVERY_SECONDS = 0.2
 # Draining, then ending the engine's processes.

@@ -5,7 +5,6 @@ machine, or a mounted ConfigMap in a cluster.
 """
 
 import os
-import re
 import tempfile
 from pathlib import Path
 
@@ -76,9 +75,10 @@ class DesiredSet(Contract):
         return self
 
 
-def is_public_name(name: str) -> bool:
-    """Whether `name` has the form of an expert's public name."""
-    return re.fullmatch(PUBLIC_NAME[1:-1], name) is not None
+def desired_for(experts: DesiredSet, *, newer_than: DesiredSet | None) -> DesiredSet:
+    """`experts` with a generation above that of the set it replaces."""
+    generation = newer_than.generation + 1 if newer_than is not None else 1
+    return experts.model_copy(update={"generation": generation})
 
 
 def write_desired(path: Path, desired: DesiredSet) -> None:

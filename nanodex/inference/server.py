@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from nanodex.api.parameters import InferenceConfig
 from nanodex.api.progress import Progress, Silent
 from nanodex.api.reasons import Reason
 from nanodex.errors import Interrupted, UserError
-from nanodex.inference.desired import DesiredSet, ServedExpert, write_desired
+from nanodex.inference.desired import DesiredSet, ServedExpert, desired_for, write_desired
 from nanodex.inference.engine_log import STEPS, read_from, start_step
 from nanodex.inference.state import Launch, ServerInfo, StateFolder, read_model, write_model
-from nanodex.inference.supervisor import Plan, Supervisor, desired_for
+
+if TYPE_CHECKING:
+    from nanodex.inference.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 _LOOK_EVERY_SECONDS = 0.2
@@ -168,6 +171,9 @@ class _Running:
             self._state.server.unlink(missing_ok=True)
 
     async def _serve(self, listener: socket.socket) -> None:
+        # Whoever only asks or looks for a server needs neither starlette nor uvicorn.
+        from nanodex.inference.supervisor import Plan, Supervisor
+
         self._supervisor = Supervisor(
             Plan(
                 config=self._config,

@@ -6,6 +6,7 @@ the lock file can be trusted only while the lock is held, so nothing else is eve
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,11 @@ from nanodex.errors import UserError
 from nanodex.inference.desired import write_atomically
 from nanodex.inference.directory import AdapterState, AdapterStatus
 
+# In-flight answers may take this long after a stop was asked for.
+DRAIN_SECONDS = 30
 _MAX_BYTES = 16 << 20
+_LOCK_ATTEMPTS = 10
+_LOCK_PAUSE_SECONDS = 0.05
 Model = TypeVar("Model", bound=Contract)
 
 
@@ -123,14 +128,12 @@ class StateFolder:
         self.create()
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _acquired(descriptor):
                 raise UserError(
                     f"a server with process id {self.holder()} already uses {self.root}",
                     reason=Reason.INVALID_INPUT,
                     hint="stop it with: nanodex serve --stop, or choose another state folder",
-                ) from None
+                )
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
             yield
@@ -155,6 +158,18 @@ class StateFolder:
     @property
     def _lock(self) -> Path:
         return self.root / "lock"
+
+
+def _acquired(descriptor: int) -> bool:
+    # Whoever looks for a holder takes the lock for a moment, so one refusal means nothing.
+    for _ in range(_LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_SECONDS)
+        else:
+            return True
+    return False
 
 
 def read_model(path: Path, model: type[Model]) -> Model | None:

@@ -20,20 +20,18 @@ from nanodex.api.parameters import InferenceConfig
 from nanodex.errors import NanodexError, UserError
 from nanodex.inference.agent import Agent, build_app
 from nanodex.inference.base_shape import read_base_shape
-from nanodex.inference.desired import DesiredSet, read_desired
+from nanodex.inference.desired import read_desired
 from nanodex.inference.directory import Directory, EngineState, ServerStatus
 from nanodex.inference.engine import Engine
 from nanodex.inference.engine_client import EngineClient, EngineUnreachable
 from nanodex.inference.engine_command import build_engine_command, installed_device, parity_limit
 from nanodex.inference.metrics import AgentMetrics
 from nanodex.inference.placement import placed_folder, remove_placed
-from nanodex.inference.state import ServerInfo, StateFolder, write_model
+from nanodex.inference.state import DRAIN_SECONDS, ServerInfo, StateFolder, write_model
 from nanodex.inference.sync import Limits, Synchroniser
 
 log = logging.getLogger(__name__)
 
-# In-flight answers may take this long after a stop was asked for.
-DRAIN_SECONDS = 30
 # An engine that was up this long starts again at once; one that keeps dying is waited for.
 _STEADY_SECONDS = 60.0
 _MAX_BACKOFF_SECONDS = 60.0
@@ -240,9 +238,3 @@ class Supervisor:
             if self._ready or status.engine is EngineState.READY:
                 write_model(self._plan.state.server, self._info())
         self._written = status
-
-
-def desired_for(experts: DesiredSet, *, newer_than: DesiredSet | None) -> DesiredSet:
-    """`experts` with a generation above that of the set it replaces."""
-    generation = newer_than.generation + 1 if newer_than is not None else 1
-    return experts.model_copy(update={"generation": generation})
