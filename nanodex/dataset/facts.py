@@ -60,10 +60,16 @@ class FactCollector:
                 node.kind in _SUBJECT_KINDS
                 and self.names.label(node.id) is not None
                 and not self.is_evidence(node.id)
-                and not (node.name.startswith("__") and node.name.endswith("__"))
+                and not self._is_special(node)
                 and self.graph.files[node.path].content is not None
             ):
                 yield node
+
+    def _is_special(self, node: Node) -> bool:
+        """Whether the language calls a member, not people: constructor, destructor, dunder."""
+        parent = self.graph.nodes[node.parent].name if node.parent is not None else ""
+        dunder = node.name.startswith("__") and node.name.endswith("__")
+        return dunder or node.name in ("constructor", parent) or node.name.startswith("~")
 
     def usefulness(self, node: Node) -> tuple[int, int]:
         """Return how much a node matters, greatest first when sorted: its type, its users."""

@@ -91,7 +91,7 @@ def unit_of(graph: Graph, node: int) -> int:
 
 def _clusters(graph: Graph, units: Sequence[int]) -> list[list[int]]:
     """Group units whose code is nearly the same; most groups have one member."""
-    # Imported here: datasketch imports scipy's integration, seconds that only this stage should pay.
+    # Imported late: datasketch imports scipy's integration, seconds that only this stage pays.
     from datasketch import MinHash, MinHashLSH
 
     seed = MinHash(num_perm=_PERMUTATIONS)
