@@ -105,6 +105,9 @@ class Evaluator(ABC):
                 return Value(type_, "named type", 1.0) if type_ else Unknown("UnknownType")
             case "this" | "super":
                 return self._receiver(term.op, place)
+            case "changing":
+                first = self.value_of(self.evaluate(term.parts[0], place))
+                return first if isinstance(first, Value) else Unknown("LocalValue")
             case "item":
                 base = self.value_of(self.evaluate(term.parts[0], place))
                 if not isinstance(base, Value):

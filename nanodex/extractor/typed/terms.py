@@ -22,6 +22,7 @@ class Term(NamedTuple):
         this    the receiver
         super   the receiver, seen as its base class
         item    an element of parts[0]
+        changing  a variable that began as parts[0]: it keeps the type, not the value
         await   what the promise parts[0] resolves to
         type    the type named `text` (dotted) with arguments parts; `[]` is an array of parts[0]
         none    anything that no rule can follow
@@ -56,6 +57,11 @@ def type_of(text: str, at: int, *arguments: Term) -> Term:
 def value_of(type_term: Term | None) -> Term:
     """Return the term of a value whose type is `type_term`."""
     return NONE if type_term is None or type_term.op == "none" else Term("of", "", 0, (type_term,))
+
+
+def changing(first: Term) -> Term:
+    """Return the term of a variable that may hold another value of the type of `first` later."""
+    return NONE if first.op == "none" else Term("changing", "", 0, (first,))
 
 
 def encode(term: Term | None) -> Any:

@@ -81,7 +81,8 @@ class StatementSyntax(Walker):
             value = declarator.child_by_field_name("value")
             function = declarators.function_of(declarator)
             shape = self.declared_type(written, declarator)
-            self.declare("local", name_node, context, type_=shape, init=expression(value))
+            init = expression(value) if is_deduced(written) else NONE
+            self.declare("local", name_node, context, type_=shape, init=init)
             braced = value is not None and value.type in ("argument_list", "initializer_list")
             direct = declarator.type == "init_declarator" and (
                 declarator.child_by_field_name("declarator") == name_node
@@ -113,9 +114,10 @@ class StatementSyntax(Walker):
         name_node = declarators.name_of(node.child_by_field_name("declarator"))
         if name_node is not None:
             values = expression(right)
-            item = NONE if values.op == "none" else Term("item", "", 0, (values,))
-            written = type_term(node.child_by_field_name("type"))
-            self.declare("local", name_node, inner, type_=written, init=item)
+            written = node.child_by_field_name("type")
+            known = values.op != "none" and is_deduced(written)
+            item = Term("item", "", 0, (values,)) if known else NONE
+            self.declare("local", name_node, inner, type_=type_term(written), init=item)
         self.walk([right, node.child_by_field_name("body")], inner)
 
     def _catch(self, node: tree_sitter.Node, context: Context) -> None:
@@ -178,3 +180,8 @@ class StatementSyntax(Walker):
         given = thrown.child_by_field_name("arguments") or thrown.child_by_field_name("value")
         self.raise_site(node, context, exception=written, message=first_string(given))
         self.walk([given], context)
+
+
+def is_deduced(written: tree_sitter.Node | None) -> bool:
+    """Whether a type is `auto`: only then does the value say what it is."""
+    return written is not None and written.type == "placeholder_type_specifier"

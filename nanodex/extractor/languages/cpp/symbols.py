@@ -11,7 +11,7 @@ from nanodex.extractor.languages.cpp.expressions import (
     type_term,
 )
 from nanodex.extractor.languages.cpp.macros import blank
-from nanodex.extractor.languages.cpp.statements import StatementSyntax
+from nanodex.extractor.languages.cpp.statements import StatementSyntax, is_deduced
 from nanodex.extractor.records import FileRecord
 from nanodex.extractor.typed import forms
 from nanodex.extractor.typed.terms import Term, encode
@@ -277,7 +277,8 @@ class _Declarations(StatementSyntax):
             visibility="private" if not inside and "static" in words else context.visibility,
         )  # fmt: skip
         type_ = self.declared_type(written, declarator)
-        self.declare(forms.SYMBOL, name_node, context, type_=type_, init=expression(value))
+        init = expression(value) if is_deduced(written) else Term("none")
+        self.declare(forms.SYMBOL, name_node, context, type_=type_, init=init)
         # A value at namespace scope is read by the variable: the file's module has no namespace.
         self.walk([value], context if inside else Context(index, node.end_byte))
 

@@ -3,7 +3,7 @@
 import tree_sitter
 
 from nanodex.extractor.languages.typescript import queries
-from nanodex.extractor.languages.typescript.expressions import expression, string, type_term
+from nanodex.extractor.languages.typescript.expressions import string, type_term
 from nanodex.extractor.languages.typescript.modules import ModuleSyntax
 from nanodex.extractor.languages.typescript.statements import StatementSyntax
 from nanodex.extractor.records import FileRecord, Parameter
@@ -167,11 +167,12 @@ class _Declarations(StatementSyntax, ModuleSyntax):
     ) -> None:
         for parameter in parameters:
             pattern = parameter.child_by_field_name("pattern") or parameter
-            type_ = type_term(parameter.child_by_field_name("type"))
+            annotation = parameter.child_by_field_name("type")
             value = parameter.child_by_field_name("value")
             if pattern.type == "rest_pattern" and pattern.named_children:
                 pattern = pattern.named_children[0]
-            self.bind_pattern(pattern, context, type_=type_, init=expression(value))
+            init = self.initial(annotation, value, constant=False)
+            self.bind_pattern(pattern, context, type_=type_term(annotation), init=init)
         self.walk([*(p.child_by_field_name("value") for p in parameters), body], context)
 
     def _field(self, node: tree_sitter.Node, context: Context) -> None:
@@ -194,7 +195,11 @@ class _Declarations(StatementSyntax, ModuleSyntax):
             visibility=self.visible(context, node, name_node), decorators=self.decorators(node),
         )  # fmt: skip
         self.declare(
-            forms.SYMBOL, name_node, context, type_=type_term(type_node), init=expression(value)
+            forms.SYMBOL,
+            name_node,
+            context,
+            type_=type_term(type_node),
+            init=self.initial(type_node, value, constant="readonly" in words),
         )
         self.walk([value], context)
 
@@ -221,7 +226,8 @@ class _Declarations(StatementSyntax, ModuleSyntax):
                 self.pending_name = name_node
                 self._class(value, context)
                 return
-        type_ = type_term(declarator.child_by_field_name("type"))
+        annotation = declarator.child_by_field_name("type")
+        type_, init = type_term(annotation), self.initial(annotation, value, constant=constant)
         top = self.symbols[context.owner].kind == "module" and context.scope_end >= (
             self.symbols[context.owner].end_byte
         )
@@ -232,9 +238,9 @@ class _Declarations(StatementSyntax, ModuleSyntax):
                 signature=self.folded(node.start_byte, declarator.end_byte)[:500],
                 visibility=self.visible(context),
             )  # fmt: skip
-            self.declare(forms.SYMBOL, name_node, context, type_=type_, init=expression(value))
+            self.declare(forms.SYMBOL, name_node, context, type_=type_, init=init)
         else:
-            self.bind_pattern(name_node, context, type_=type_, init=expression(value))
+            self.bind_pattern(name_node, context, type_=type_, init=init)
         self.walk([value], context)
 
     def _enum_body(self, node: tree_sitter.Node, context: Context) -> None:

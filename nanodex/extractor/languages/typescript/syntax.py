@@ -5,7 +5,7 @@ import tree_sitter
 from nanodex.extractor.languages.typescript.expressions import expression, string
 from nanodex.extractor.records import FileRecord
 from nanodex.extractor.typed import forms
-from nanodex.extractor.typed.terms import NONE, Term, member, value_of
+from nanodex.extractor.typed.terms import NONE, Term, changing, member, value_of
 from nanodex.extractor.typed.walker import Context, Walker
 
 
@@ -118,6 +118,14 @@ class Syntax(Walker):
                 )  # fmt: skip
             elif item.type in ("identifier", "object_pattern", "array_pattern", "rest_pattern"):
                 self.bind_pattern(item, context, type_=None, init=NONE)
+
+    def initial(
+        self, annotation: tree_sitter.Node | None, value: tree_sitter.Node | None, *, constant: bool
+    ) -> Term:
+        """Return what is known of a variable from its first value; an annotation says it all."""
+        if annotation is not None:
+            return NONE
+        return expression(value) if constant else changing(expression(value))
 
     def assigned_field(
         self, left: tree_sitter.Node, right: tree_sitter.Node | None, context: Context
