@@ -103,7 +103,7 @@ def _template() -> Template:
 
 def _visible(value: object) -> object:
     """Show characters that would hide or reorder what stands around them."""
-    if not isinstance(value, str) or isinstance(value, Markup):
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
         return value
     kept = "\n\t\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
     return "".join(
