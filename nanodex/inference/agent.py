@@ -101,6 +101,8 @@ class Agent:
             route = await self.directory.find(body["model"])
             name = route.public_name
             content = engine_request(body, protocol=protocol, route=route)
+            answer = _Answer(agent=self, route=route, with_usage=wants_usage(body))
+            return await answer.open(_ENGINE_PATH[protocol], content, client=request)
         except BadRequest as error:
             return self._failed(name, 400, str(error))
         except UnknownModel:
@@ -111,9 +113,6 @@ class Agent:
             return self._failed(
                 name, 503, str(error), code="model_not_ready", retry_after=error.retry_after
             )
-        answer = _Answer(agent=self, route=route, with_usage=wants_usage(body))
-        try:
-            return await answer.open(_ENGINE_PATH[protocol], content, client=request)
         except ClientDisconnect:
             # Nobody reads this; 499 is what nginx counts such requests under.
             return self._failed(name, 499, "the client closed the connection")
@@ -149,12 +148,21 @@ class _Answer:
         """Send the request; returns when the engine begins to answer.
 
         A client that goes away before that ends the engine's work by closing the connection.
+
+        Raises:
+            NotReady: the engine has lost the adapter; the next pass loads it again.
+            ClientDisconnect: the client has gone.
+            httpx.HTTPError: the engine is down.
         """
         using = self.agent.directory.using(self.route)
         using.__enter__()
         started = time.monotonic()
         try:
             upstream = await _unless_gone(self._send(path, content), client)
+            if upstream.status_code == 404:
+                await upstream.aclose()
+                message = f"{self.route.public_name} is being loaded again"
+                raise NotReady(message, retry_after=5)
         except BaseException:
             using.__exit__(None, None, None)
             raise

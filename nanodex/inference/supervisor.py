@@ -112,6 +112,7 @@ class Supervisor:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=DRAIN_SECONDS,
             )
         )

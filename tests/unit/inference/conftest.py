@@ -94,6 +94,8 @@ class StandIn:
         # Engine names whose weights are ignored, as with a wrong key prefix.
         self.ignored: set[str] = set()
         self.crashes_on: set[str] = set()
+        # Engine names that it no longer knows.
+        self.lost: set[str] = set()
         # Set by a test that wants an answer to take its time.
         self.hold = asyncio.Event()
         self.hold.set()
@@ -148,6 +150,8 @@ class StandIn:
 
     async def _chat(self, request: Request) -> Response:
         body = await self._remember(request)
+        if body["model"] in self.lost:
+            return JSONResponse({"error": {"message": "does not exist"}}, status_code=404)
         usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
         if not body.get("stream"):
             await self.hold.wait()

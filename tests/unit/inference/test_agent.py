@@ -272,6 +272,17 @@ async def test_a_model_that_does_not_come_is_503_with_a_time_to_retry(
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
+async def test_an_adapter_that_the_engine_lost_is_503_not_404(
+    http: httpx.AsyncClient, stand_in: Any, directory: Directory
+) -> None:
+    stand_in[0].lost.add(ROUTE.engine_name)
+
+    answer = await http.post("/v1/chat/completions", json=chat())
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert directory.in_flight[ROUTE.engine_name] == 0
+
+
 @pytest.mark.parametrize("state", [EngineState.STARTING, EngineState.DRAINING])
 async def test_while_the_engine_starts_or_stops_health_is_503_and_so_are_answers(
     http: httpx.AsyncClient, directory: Directory, state: EngineState
