@@ -36,6 +36,10 @@ pins: ## write requirements/*.txt anew from pyproject.toml
 demo: setup ## a commit becomes an expert that answers, on this machine
 	$(BIN)/python hack/demo.py
 
+.PHONY: demo-stop
+demo-stop: setup ## stop the server that the demo left running
+	$(BIN)/nanodex serve --stop --state .demo/server
+
 .PHONY: lint
 lint: setup ## formatter, linter, types, layers
 	$(BIN)/ruff format --check .

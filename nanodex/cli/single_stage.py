@@ -1,0 +1,47 @@
+"""Runs one stage on plain files: progress, signals, seconds and peak memory, one result."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from nanodex.api.progress import Progress
+from nanodex.api.stages import StageName
+from nanodex.cli.output import Output, console, emit, figures_table
+from nanodex.pipeline import StageProgress, shown, stop_on_signals
+from nanodex.pipeline.figures import figures_of
+from nanodex.pipeline.meter import Meter
+
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Folder for what may be lost; default ~/.cache/nanodex."),
+]
+
+
+def cache_folder(cache: Path | None) -> Path:
+    """Return the cache folder that the user named, or `$XDG_CACHE_HOME/nanodex`."""
+    if cache is not None:
+        return cache.expanduser().resolve()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nanodex"
+
+
+def run_alone(
+    stage: StageName,
+    work: Callable[[Progress], BaseModel | Mapping[str, Any]],
+    *,
+    output: Output,
+) -> None:
+    """Call `work` with progress and print its figures, seconds and peak memory."""
+    with stop_on_signals() as stop, shown()(stage) as sink, Meter() as meter:
+        progress = StageProgress(stage, stop=stop, sink=sink, resumable=stage is StageName.TRAIN)
+        metrics = work(progress)
+    result: dict[str, Any] = {
+        "stage": stage.value,
+        "seconds": round(meter.seconds, 3),
+        "peakMegabytes": round(meter.peak_bytes / 1e6, 1),
+        "counts": figures_of(metrics),
+    }
+    emit(result, output=output, text=lambda: console.print(figures_table(stage.value, result)))
