@@ -29,7 +29,8 @@ def _section(name: str, command: Any) -> str:
     parameters = [one for one in command.params if one.name != "help" and not one.hidden]
     lines = [f"## {name}", "", " ".join(text.split()), ""]
     if example:
-        lines += [*(f"    {line.strip()}" for line in example.strip().splitlines()), ""]
+        examples = example.replace("Example:", "\n").splitlines()
+        lines += [*(f"    {line.strip()}" for line in examples if line.strip()), ""]
     if parameters:
         lines += ["| argument or option | default | meaning |", "|---|---|---|"]
         lines += [f"| {_names(one)} | {_default(one)} | {_meaning(one)} |" for one in parameters]

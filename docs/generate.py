@@ -8,6 +8,8 @@ import argparse
 import re
 from pathlib import Path
 
+from command_line import command_reference
+
 from nanodex.api.code_expert import CodeExpert
 from nanodex.api.parameters import (
     BrainConfig,
@@ -18,7 +20,17 @@ from nanodex.api.parameters import (
     TrainingConfig,
 )
 from nanodex.api.reference import markdown_table, yaml_defaults
+from nanodex.cli import app
 
+COMMAND_LINE = """\
+# Command line
+
+<!-- rendered by docs/generate.py -->
+
+Exit codes and reasons: [troubleshooting.md](troubleshooting.md). A wrong option or argument
+gives exit code 2.
+
+"""
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -50,6 +62,9 @@ def rendered() -> dict[Path, str]:
         guide.read_text(encoding="utf-8"),
         name="fields of CodeExpert",
         content=markdown_table(CodeExpert),
+    )
+    files[ROOT / "docs" / "command-line.md"] = COMMAND_LINE + command_reference(
+        app, program="nanodex"
     )
     return files
 
