@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nanodex.dataset.draw import Draw
 from nanodex.dataset.splits import Split, split_entities, unit_of
@@ -43,9 +45,10 @@ def split(graph: Graph, *, percent: int = 20, seed: int = 17) -> Split:
     )
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_a_class_and_its_methods_stay_together(graph: Graph, seed: int) -> None:
-    found = split(graph, seed=seed)
+@given(seed=st.integers(0, 2**31 - 1), percent=st.integers(0, 50))
+@settings(max_examples=15, deadline=None)
+def test_a_class_and_its_methods_stay_together(graph: Graph, seed: int, percent: int) -> None:
+    found = split(graph, percent=percent, seed=seed)
     for side in (found.held_out, found.text_only):
         for node in side:
             unit = unit_of(graph, node)
@@ -53,9 +56,10 @@ def test_a_class_and_its_methods_stay_together(graph: Graph, seed: int) -> None:
             assert side.issuperset(members)
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_copies_are_on_the_same_side(graph: Graph, seed: int) -> None:
-    found = split(graph, percent=50, seed=seed)
+@given(seed=st.integers(0, 2**31 - 1), percent=st.integers(0, 50))
+@settings(max_examples=15, deadline=None)
+def test_copies_are_on_the_same_side(graph: Graph, seed: int, percent: int) -> None:
+    found = split(graph, percent=percent, seed=seed)
     one, other = (n.id for n in graph.nodes.values() if n.name in ("add_up", "sum_up"))
     assert (one in found.held_out) == (other in found.held_out)
     assert (one in found.text_only) == (other in found.text_only)
