@@ -16,7 +16,7 @@ SHOWN = [
     (page.name, line.strip())
     for page in PAGES
     for line in page.read_text(encoding="utf-8").splitlines()
-    if re.match(r"(    |\$ )?(\.venv/bin/)?nanodex [a-z]", line)
+    if re.match(r"(    |\$ )(\.venv/bin/)?nanodex [a-z]", line)
 ]
 
 
