@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from nanodex.extractor.program import Program, Unit
-from nanodex.extractor.records import Binding
+from nanodex.extractor.records import Binding, Reference
 from nanodex.extractor.typed import forms
 from nanodex.extractor.typed.overloads import select
 from nanodex.extractor.typed.terms import Term, decode
@@ -58,6 +58,8 @@ class Evaluator(ABC):
         self.program = program
         self._declared: dict[int, Meaning] = {}
         self._bases: dict[int, tuple[Type | None, ...]] = {}
+        # What the calls within the term of one reference gave; cleared for each reference.
+        self._results: dict[int, tuple[Term, Meaning]] = {}
         self._open: set[tuple[int, int, str]] = set()
 
     # What a language answers.
@@ -84,6 +86,11 @@ class Evaluator(ABC):
 
     # Following terms.
 
+    def start(self, reference: Reference) -> Term | None:
+        """Return the term of a reference that is to be resolved now."""
+        self._results.clear()
+        return decode(reference.target)
+
     def evaluate(self, term: Term, place: Place, want: str = "value") -> Meaning:
         """Say what `term`, read at `place`, means; want is value, type or call."""
         match term.op:
@@ -97,7 +104,12 @@ class Evaluator(ABC):
                     base = base._replace(type=self.pointee(base.type))
                 return self.member(base, term.text, want)
             case "call":
-                return self._result(term, place)
+                # A language looks at the receiver of a call from outside once more: without this,
+                # a chain of such calls would double the work with each link.
+                known = self._results.get(id(term))
+                if known is None:
+                    known = self._results[id(term)] = (term, self._result(term, place))
+                return known[1]
             case "of":
                 return self._typed(term.parts[0], place, rule="constructed type")
             case "type":

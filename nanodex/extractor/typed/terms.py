@@ -7,7 +7,7 @@ as a term, and the linker follows the term when all files are known.
 from typing import Any, NamedTuple
 
 # Chains deeper than this are cut: nobody writes them, and a hostile file must not cost a stack.
-MAX_DEPTH = 48
+MAX_DEPTH = 24
 
 
 class Term(NamedTuple):

@@ -10,7 +10,7 @@ from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Binding, Reference
 from nanodex.extractor.typed import forms
 from nanodex.extractor.typed.evaluator import CALLABLES, CLASSES, Evaluator, Place
-from nanodex.extractor.typed.terms import Term, decode
+from nanodex.extractor.typed.terms import Term
 from nanodex.extractor.typed.values import Meaning, Nodes, Outside, Type, Unknown, Value
 
 _NAMESPACE = "namespace"
@@ -40,7 +40,7 @@ class CppResolver(Evaluator):
 
     def resolve(self, unit: Unit, reference: Reference) -> Resolution:
         """Resolve one reference of a file."""
-        term = decode(reference.target)
+        term = self.start(reference)
         if term is None:
             return Missing("DynamicExpression")
         place = Place(unit, reference.scope, reference.start_byte)

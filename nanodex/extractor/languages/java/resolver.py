@@ -8,7 +8,7 @@ from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Binding, Reference
 from nanodex.extractor.typed.evaluator import CLASSES, Evaluator, Place
 from nanodex.extractor.typed.overloads import select
-from nanodex.extractor.typed.terms import Term, decode
+from nanodex.extractor.typed.terms import Term
 from nanodex.extractor.typed.values import Meaning, Nodes, Outside, Type, Unknown, Value
 
 _PACKAGE = "package name"
@@ -34,7 +34,7 @@ class JavaResolver(Evaluator):
 
     def resolve(self, unit: Unit, reference: Reference) -> Resolution:
         """Resolve one reference of a Java file."""
-        term = decode(reference.target)
+        term = self.start(reference)
         if term is None:
             return Missing("DynamicExpression")
         place = Place(unit, reference.scope, reference.start_byte)

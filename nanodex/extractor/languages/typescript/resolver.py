@@ -34,7 +34,7 @@ class EcmaResolver(Evaluator):
 
     def resolve(self, unit: Unit, reference: Reference) -> Resolution:
         """Resolve one reference of a file."""
-        term = decode(reference.target)
+        term = self.start(reference)
         if term is None:
             return Missing("DynamicExpression")
         place = Place(unit, reference.scope, reference.start_byte)
