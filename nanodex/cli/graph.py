@@ -74,7 +74,7 @@ def _print_symbol(symbol: Symbol) -> None:
         console.print(f"  {escape(symbol.signature)}")
     table = Table(box=None, header_style="dim")
     for column in ("edge", "symbol", "where", "rule", "conf"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for one in symbol.relations:
         arrow = "→" if one.direction == "out" else "←"
         table.add_row(
