@@ -83,7 +83,9 @@ def build_dataset(
     generator = QaGenerator(
         system=system,
         table=table,
-        absentees=Absentees(graph, names=names, table=table, draw=draw),
+        absentees=Absentees(
+            graph, contents=collector.contents, names=names, table=table, draw=draw
+        ),
         draw=draw,
         hidden=curriculum.split.hidden,
     )
@@ -159,7 +161,7 @@ def _meta(graph: Graph, key: str) -> str:
 def collect_topics(collector: FactCollector, dropped: Counter[str]) -> TopicTable:
     """Collect the claims of every subject and keep what is proven and no secret."""
     graph = collector.graph
-    prover = Prover(graph)
+    prover = Prover(graph, contents=collector.contents)
     subjects = list(collector.subjects())
     claims: list[Claim] = []
     for node in subjects:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from nanodex.api.records import Fact, NodeRecord, NodeType, Predicate, Span
+from nanodex.dataset.contents import Contents
 from nanodex.dataset.naming import Names
 from nanodex.dataset.templates import FAMILIES
 from nanodex.graph.reader import Edge, Graph, Node
@@ -44,6 +45,7 @@ class FactCollector:
         min_confidence: float,
     ) -> None:
         self.graph = graph
+        self.contents = Contents(graph)
         self.names = names
         self._records = records
         self._min_confidence = min_confidence

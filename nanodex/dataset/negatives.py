@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from nanodex.dataset.contents import Contents
 from nanodex.dataset.draw import Draw
 from nanodex.dataset.naming import Names
 from nanodex.dataset.topics import Topic, TopicTable
@@ -24,19 +25,16 @@ _PATH_STEM = re.compile(r"[^/]*$")
 class Absentees:
     """Invents names for one dataset; no name is given out twice."""
 
-    def __init__(self, graph: Graph, *, names: Names, table: TopicTable, draw: Draw) -> None:
+    def __init__(
+        self, graph: Graph, *, contents: Contents, names: Names, table: TopicTable, draw: Draw
+    ) -> None:
         self._graph = graph
         self._draw = draw
-        self._contents = {
-            path: graph.content(path)
-            for path, file in graph.files.items()
-            if file.content is not None
-        }
+        self._contents = contents
         self._known = {path.casefold() for path in graph.files}
-        for content in self._contents.values():
-            self._known.update(
-                word.decode(errors="ignore").casefold() for word in _IDENTIFIER.findall(content)
-            )
+        for path in (path for path, file in graph.files.items() if file.content is not None):
+            words = set(_IDENTIFIER.findall(contents[path]))
+            self._known.update(word.decode(errors="ignore").casefold() for word in words)
         for node in graph.nodes.values():
             self._known.update((node.name.casefold(), node.qualified_name.casefold()))
         labels = {topic.subject for topic in table.topics}
@@ -144,7 +142,7 @@ class Absentees:
         if parent is None or method in self._inherited(parent):
             return None
         row = self._graph.nodes[parent]
-        body = self._contents.get(row.path, b"")[row.start_byte : row.end_byte]
+        body = self._contents[row.path][row.start_byte : row.end_byte]
         return None if method.encode() in body else f"{owner}.{method}"
 
     def _members(self, owner: str) -> Iterator[Topic]:

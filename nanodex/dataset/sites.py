@@ -58,7 +58,7 @@ def usage_claims(collector: FactCollector, node: Node) -> Iterator[Claim]:
             continue
         if not collector.is_evidence(edge.src):
             continue
-        found = call_at(graph.content(edge.path), edge.start_byte, edge.end_byte)
+        found = call_at(collector.contents[edge.path], edge.start_byte, edge.end_byte)
         if found is not None:
             start, text = found
             calls.append((len(text), edge.path, start, edge, start + len(text.encode())))
@@ -69,7 +69,7 @@ def usage_claims(collector: FactCollector, node: Node) -> Iterator[Claim]:
         graph,
         subject=node.qualified_name,
         predicate=FAMILIES["usage"].predicate,
-        text=graph.content(path)[start:end].decode(),
+        text=collector.contents[path][start:end].decode(),
         span=Span(path=path, start=start, end=end, line=edge.line),
         rule=edge.rule,
         conf=edge.conf,

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from nanodex.dataset.contents import Contents
 from nanodex.dataset.draw import Draw
 from nanodex.graph.reader import Graph
 
@@ -97,7 +98,7 @@ def _clusters(graph: Graph, units: Sequence[int]) -> list[list[int]]:
     seed = MinHash(num_perm=_PERMUTATIONS)
     index = MinHashLSH(threshold=_SIMILAR, num_perm=_PERMUTATIONS)
     leader: dict[int, int] = {}
-    contents: dict[str, bytes] = {}
+    contents = Contents(graph)
     for unit in units:
         shingles = _shingles(graph, unit, contents)
         if not shingles:
@@ -114,10 +115,8 @@ def _clusters(graph: Graph, units: Sequence[int]) -> list[list[int]]:
     return list(clusters.values())
 
 
-def _shingles(graph: Graph, unit: int, contents: dict[str, bytes]) -> list[bytes]:
+def _shingles(graph: Graph, unit: int, contents: Contents) -> list[bytes]:
     node = graph.nodes[unit]
-    if node.path not in contents:
-        contents[node.path] = graph.content(node.path)
     words = _WORD.findall(contents[node.path][node.start_byte : node.end_byte])
     # A copy under another name is a copy.
     own_name = node.name.encode()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from nanodex.api.records import Example, Message
+from nanodex.dataset.contents import Contents
 from nanodex.dataset.facts import Claim
 from nanodex.graph.reader import Graph, Node
 
@@ -25,9 +26,10 @@ _COMMENT_MARKS = re.compile(rb"(?m)^\s*(///?|/\*\*?|\*/|\*|#)")
 class Prover:
     """Proves claims from the source that the graph carries."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, contents: Contents) -> None:
         self._graph = graph
-        self._contents: dict[str, bytes | None] = {}
+        self._contents = contents
+        self._genuine: dict[str, bool] = {}
 
     def proves(self, claim: Claim) -> bool:
         """Whether the bytes at the claim's span say what the claim says."""
@@ -61,16 +63,14 @@ class Prover:
                 return _whole(text.rsplit(".", 1)[-1], said)
 
     def _content(self, path: str, blob: str) -> bytes | None:
-        if path not in self._contents:
-            try:
-                content = self._graph.content(path)
-            except KeyError:
-                self._contents[path] = None
-            else:
-                is_same = hashlib.sha256(content).hexdigest() == self._graph.files[path].blob
-                self._contents[path] = content if is_same else None
+        """Return the bytes of a file if they are those that `blob` names."""
         file = self._graph.files.get(path)
-        return self._contents[path] if file is not None and file.blob == blob else None
+        if file is None or file.blob != blob or file.content is None:
+            return None
+        content = self._contents[path]
+        if path not in self._genuine:
+            self._genuine[path] = hashlib.sha256(content).hexdigest() == blob
+        return content if self._genuine[path] else None
 
     def _names_module(self, module: str, content: bytes, start: int, end: int) -> bool:
         """Whether the import statement around a reference names the module's last segment."""

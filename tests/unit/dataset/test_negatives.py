@@ -19,7 +19,13 @@ def table(collector: FactCollector) -> TopicTable:
 
 @pytest.fixture
 def absentees(collector: FactCollector, table: TopicTable) -> Absentees:
-    return Absentees(collector.graph, names=collector.names, table=table, draw=Draw(17))
+    return Absentees(
+        collector.graph,
+        contents=collector.contents,
+        names=collector.names,
+        table=table,
+        draw=Draw(17),
+    )
 
 
 def find(table: TopicTable, family: str, subject: str) -> Topic:

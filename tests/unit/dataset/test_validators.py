@@ -28,13 +28,13 @@ def changed(claim: Claim, **update: object) -> Claim:
 def test_what_the_graph_says_of_the_shop_stands_in_its_bytes(
     collector: FactCollector, claims: list[Claim]
 ) -> None:
-    prover = Prover(collector.graph)
+    prover = Prover(collector.graph, contents=collector.contents)
     assert [claim for claim in claims if not prover.proves(claim)] == []
     assert len({claim.family for claim in claims}) == 18
 
 
 def test_a_false_object_is_not_proven(collector: FactCollector, claims: list[Claim]) -> None:
-    prover = Prover(collector.graph)
+    prover = Prover(collector.graph, contents=collector.contents)
     # The object of a reference is named by the span in the other file, so these prove the subject.
     inverse = {"called_by", "tested_by", "kind"}
     believed = [
@@ -46,7 +46,7 @@ def test_a_false_object_is_not_proven(collector: FactCollector, claims: list[Cla
 
 
 def test_a_span_elsewhere_proves_nothing(collector: FactCollector, claims: list[Claim]) -> None:
-    prover = Prover(collector.graph)
+    prover = Prover(collector.graph, contents=collector.contents)
     for claim in claims:
         far = claim.fact.span.model_copy(update={"start": 10**9, "end": 10**9 + 5})
         assert not prover.proves(changed(claim, span=far))
@@ -55,7 +55,7 @@ def test_a_span_elsewhere_proves_nothing(collector: FactCollector, claims: list[
 def test_a_fact_of_another_version_of_the_file_is_not_proven(
     collector: FactCollector, claims: list[Claim]
 ) -> None:
-    prover = Prover(collector.graph)
+    prover = Prover(collector.graph, contents=collector.contents)
     assert not any(prover.proves(changed(claim, blob="0" * 64)) for claim in claims)
 
 
