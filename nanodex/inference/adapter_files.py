@@ -57,7 +57,7 @@ def check_adapter(
     Raises:
         NotServable: it cannot; the message says what is wrong.
     """
-    _check_listing(folder)
+    check_listing(folder)
     rank = _check_config(_read_json(folder / CONFIG), max_rank=max_rank)
     try:
         tensors = read_tensors(folder / WEIGHTS)
@@ -81,7 +81,12 @@ def check_adapter(
     return card
 
 
-def _check_listing(folder: Path) -> None:
+def check_listing(folder: Path) -> None:
+    """Check that a folder holds an adapter's files and nothing that would have to be unpickled.
+
+    Raises:
+        NotServable: it does not.
+    """
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:

@@ -17,7 +17,7 @@ from nanodex.api.keys import canonical_json
 from nanodex.api.manifest import FileEntry
 from nanodex.api.reasons import ExitCode, Reason
 from nanodex.errors import NotServable, TryAgain
-from nanodex.inference.adapter_files import SERVED_FILES
+from nanodex.inference.adapter_files import SERVED_FILES, check_listing
 from nanodex.inference.desired import ServedExpert
 
 _MAX_FILE_BYTES = 8 << 30
@@ -39,11 +39,13 @@ def place(expert: ServedExpert, *, root: Path) -> Path:
 
     Raises:
         TryAgain: a file does not have the SHA-256 that the manifest gives.
-        NotServable: a file is missing, not plain or too large.
+        NotServable: a file is missing, not plain or too large, or a pickle lies beside it.
     """
     folder = placed_folder(root, expert)
     if folder.is_dir():
         return folder
+    # Pickles would not be copied; that they are there is reason enough.
+    check_listing(expert.folder)
     expected = _expected(expert)
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=root, prefix=".placing-"))

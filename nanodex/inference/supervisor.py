@@ -141,9 +141,11 @@ class Supervisor:
             await self._start_engine()
             started = time.monotonic()
             why = await self._converge_while_alive()
-            await self._engine.stop()
+            # Before the engine is touched: who asks now is told to come back.
             self._directory.engine = EngineState.STARTING
             self._directory.message = why
+            self._report()
+            await self._engine.stop()
             self._directory.restarts += 1
             self._metrics.restarted()
             self._report()
@@ -187,14 +189,13 @@ class Supervisor:
                     full = await self._sync.converge(self._desired)
                     answered = time.monotonic()
                 except EngineUnreachable as error:
-                    full = False
                     log.warning("the engine does not answer: %s", error)
                     if time.monotonic() - answered > _HANG_SECONDS:
                         return "it answered nothing for a minute"
                 else:
+                    if full:
+                        return "its adapter slots were used up"
                     self._became_ready()
-                if full:
-                    return "its adapter slots were used up"
                 self._report()
                 await asyncio.wait({dead}, timeout=float(self._plan.config.sync_seconds))
             return f"it ended with status {dead.result()}"

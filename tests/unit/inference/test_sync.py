@@ -130,6 +130,18 @@ async def test_a_refused_file_never_reaches_the_engine(
     assert directory.adapters[0].reason is Reason.NOT_SERVABLE
 
 
+async def test_a_pickle_beside_the_adapter_keeps_it_out(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    folder = make_adapter("a")
+    (folder / "training_args.bin").write_bytes(b"")
+
+    await make_sync().converge(desired(expert(folder)))
+
+    assert stand_in[0].asked("/v1/load_lora_adapter") == []
+    assert "unpickled" in directory.adapters[0].message
+
+
 async def test_an_adapter_that_takes_the_engine_down_is_blamed_the_second_time(
     make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
 ) -> None:
