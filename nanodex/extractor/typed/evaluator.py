@@ -5,15 +5,15 @@ members, calls, fields, type arguments and base classes is the same for all of t
 guesses: where a step has more than one answer, or none, the term means `Unknown` with a reason.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from abc import abstractmethod
+from collections.abc import Iterable
 
 from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Binding, Reference
 from nanodex.extractor.typed import forms
 from nanodex.extractor.typed.overloads import select
 from nanodex.extractor.typed.terms import Term, decode
+from nanodex.extractor.typed.types import CALLABLES, CLASSES, VALUES, Place, TypeReader
 from nanodex.extractor.typed.values import (
     Meaning,
     Nodes,
@@ -24,22 +24,10 @@ from nanodex.extractor.typed.values import (
     substitute,
 )
 
-CLASSES = frozenset({"class", "interface", "enum", "exception"})
-CALLABLES = frozenset({"function", "method"})
-VALUES = frozenset({"variable", "constant"})
-
 _MAX_STEPS = 64
 
 
-class Place(NamedTuple):
-    """Where a name is read: the file, the symbol whose scope it is in, and the byte."""
-
-    unit: Unit
-    scope: int
-    at: int
-
-
-class Evaluator(ABC):
+class Evaluator(TypeReader):
     """Follows terms; one for each language and program."""
 
     # Whether a bare name inside a class may mean a member of the class.
@@ -55,12 +43,10 @@ class Evaluator(ABC):
     root_members: frozenset[str] = frozenset()
 
     def __init__(self, program: Program) -> None:
-        self.program = program
+        super().__init__(program)
         self._declared: dict[int, Meaning] = {}
-        self._bases: dict[int, tuple[Type | None, ...]] = {}
         # What the calls within the term of one reference gave; cleared for each reference.
         self._results: dict[int, tuple[Term, Meaning]] = {}
-        self._open: set[tuple[int, int, str]] = set()
 
     # What a language answers.
 
@@ -204,77 +190,6 @@ class Evaluator(ABC):
             return Value(type_, declared.rule, min(declared.conf, meaning.conf))
         return declared
 
-    def type_of(self, term: Term | None, place: Place) -> Type | None:
-        """Resolve a type term; None where it is not known."""
-        if term is None or term.op != "type":
-            return None
-        arguments = tuple(self.type_of(part, place) for part in term.parts)
-        if term.text == "[]" or term.at < 0:  # A byte below zero marks a name that is absolute.
-            return Type(term.text, arguments)
-        return self.named_type(self.name_of_type(term, place), arguments)
-
-    def name_of_type(self, term: Term, place: Place) -> Meaning:
-        """Say what the name in a type term means, without its arguments."""
-        first, *rest = term.text.split(".")
-        meaning = self.lookup(first, place._replace(at=term.at), "type" if not rest else "scope")
-        for position, segment in enumerate(rest):
-            last = position == len(rest) - 1
-            meaning = self.member(meaning, segment, "type" if last else "scope")
-        return meaning
-
-    def named_type(self, meaning: Meaning, arguments: tuple[Type | None, ...]) -> Type | None:
-        """Turn the meaning of a type's name into the type; aliases are followed."""
-        match meaning:
-            case Outside(name=name):
-                return Type(name, arguments)
-            case Value(type=type_):
-                return type_
-            case Nodes(nodes=nodes):
-                node = nodes[0]
-                if self.program.symbol(node).kind in CLASSES:
-                    return Type(node, arguments)
-                alias = forms.alias(self.program, node)
-                key = (node, 0, "alias")
-                if alias is None or key in self._open:
-                    return None
-                self._open.add(key)
-                try:
-                    return self.type_of(alias, self.place_of(node))
-                finally:
-                    self._open.discard(key)
-        return None
-
-    def place_of(self, node: int) -> Place:
-        """Return the place at which the type of `node` is written."""
-        unit = self.program.unit_of(node)
-        symbol = unit.symbols[node - unit.first]
-        return Place(unit, node - unit.first, symbol.name_start)
-
-    def supers(self, node: int) -> tuple[Type | None, ...]:
-        """Return the direct bases of a class as types; None for one that is not known."""
-        known = self._bases.get(node)
-        if known is None:
-            self._bases[node] = ()  # A class that is its own ancestor ends here.
-            place = self.place_of(node)
-            # The head of a class is read outside of it, but knows its type variables.
-            known = tuple(self.type_of(term, place) for term in forms.bases(self.program, node))
-            self._bases[node] = known
-        return known
-
-    def lineage(self, type_: Type) -> Iterator[Type | None]:
-        """Yield `type_` and its bases, nearest first, each once; None for one not known."""
-        queue: list[Type | None] = [type_]
-        seen: set[object] = set()
-        for current in queue:
-            yield current
-            if current is None or not isinstance(current.target, int) or current.target in seen:
-                continue
-            seen.add(current.target)
-            bound = self._bound(current, current.target)
-            queue.extend(
-                substitute(base, bound) if base else None for base in self.supers(current.target)
-            )
-
     def call_target(self, term: Term, place: Place) -> Meaning:
         """Say what a call term calls, overloads decided by its arguments where they can be."""
         meaning = self.evaluate(term.parts[0], place, "call")
@@ -323,23 +238,6 @@ class Evaluator(ABC):
             return meaning
         finally:
             self._open.discard(key)
-
-    def _typed(self, term: Term, place: Place, *, rule: str) -> Meaning:
-        type_ = self.type_of(term, place)
-        if type_ is None:
-            return Unknown("UnknownType")
-        if isinstance(type_.target, tuple):
-            limit = self._limit(type_.target)
-            return Value(limit, rule, 1.0) if limit else Unknown("TypeVariable")
-        return Value(type_, rule, 1.0)
-
-    def _limit(self, variable: tuple[int, str]) -> Type | None:
-        unit = self.program.unit_of(variable[0])
-        for binding in unit.scope(variable[0] - unit.first).get(variable[1], ()):
-            if binding.form in forms.TYPE_VARIABLE and binding.value is not None:
-                limit = self.type_of(decode(binding.value), self.place_of(variable[0]))
-                return limit if limit and not isinstance(limit.target, tuple) else None
-        return None
 
     def _declared_value(self, node: int) -> Meaning:
         known = self._declared.get(node)
@@ -438,13 +336,3 @@ class Evaluator(ABC):
     def outside_result(self, meaning: Meaning, term: Term, place: Place) -> Meaning:
         """Say what a call of something outside gives; languages know a few."""
         return Unknown("ExternalResult")
-
-    def _bound(self, receiver: Type | None, node: int) -> dict[tuple[int, str], Type | None]:
-        """Bind the type variables of the class of `receiver` to its arguments."""
-        if receiver is None or not isinstance(receiver.target, int) or not receiver.arguments:
-            return {}
-        names = forms.type_variables(self.program, receiver.target)
-        return {
-            (receiver.target, name): argument
-            for name, argument in zip(names, receiver.arguments, strict=False)
-        }

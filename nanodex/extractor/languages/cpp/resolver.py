@@ -9,8 +9,9 @@ from nanodex.extractor.languages.protocol import External, Found, Missing, Resol
 from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Binding, Reference
 from nanodex.extractor.typed import forms
-from nanodex.extractor.typed.evaluator import CALLABLES, CLASSES, Evaluator, Place
+from nanodex.extractor.typed.evaluator import Evaluator
 from nanodex.extractor.typed.terms import Term
+from nanodex.extractor.typed.types import CALLABLES, CLASSES, Place
 from nanodex.extractor.typed.values import Meaning, Nodes, Outside, Type, Unknown, Value
 
 _NAMESPACE = "namespace"

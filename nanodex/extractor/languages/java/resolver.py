@@ -6,9 +6,10 @@ from nanodex.extractor.languages.java import library, queries
 from nanodex.extractor.languages.protocol import External, Found, Missing, Resolution
 from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Binding, Reference
-from nanodex.extractor.typed.evaluator import CLASSES, Evaluator, Place
+from nanodex.extractor.typed.evaluator import Evaluator
 from nanodex.extractor.typed.overloads import select
 from nanodex.extractor.typed.terms import Term
+from nanodex.extractor.typed.types import CLASSES, Place
 from nanodex.extractor.typed.values import Meaning, Nodes, Outside, Type, Unknown, Value
 
 _PACKAGE = "package name"

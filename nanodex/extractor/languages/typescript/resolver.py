@@ -7,9 +7,10 @@ from nanodex.extractor.languages.typescript import queries
 from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Binding, Reference
 from nanodex.extractor.typed import forms
-from nanodex.extractor.typed.evaluator import CALLABLES, CLASSES, Evaluator, Place
+from nanodex.extractor.typed.evaluator import Evaluator
 from nanodex.extractor.typed.overloads import select
 from nanodex.extractor.typed.terms import Term, decode
+from nanodex.extractor.typed.types import CALLABLES, CLASSES, Place
 from nanodex.extractor.typed.values import Meaning, Nodes, Outside, Type, Unknown, Value
 
 LANGUAGES = ("typescript", "javascript")
