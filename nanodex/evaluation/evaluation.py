@@ -105,7 +105,7 @@ def evaluate(
         base_score=_mean(results, arm="base", metric="recall"),
         abstention=_mean(results, arm="adapter", metric="abstention"),
         over_refusal=_mean(results, arm="adapter", metric="over-refusal"),
-        unknown_symbols=evaluation.unknown_symbols["adapter"],
+        unknown_symbols=evaluation.unknown_symbols.get("adapter", 0.0),
         questions=len(questions),
         seconds=round(time.monotonic() - started, 3),
     )
