@@ -1,9 +1,11 @@
 """The stage itself: list, parse what is not cached, link, write."""
 
+import gc
 import hashlib
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from pydantic import Field
@@ -59,7 +61,7 @@ def extract(
         progress: told the files done.
 
     Raises:
-        UserError: more files than allowed, nothing that could be parsed, or a file changed meanwhile.
+        UserError: more files than allowed, nothing to parse, or a file changed meanwhile.
         Interrupted: `progress.stopping`; the records parsed so far are in the cache.
     """
     if len(checkout.files) > config.max_files:
@@ -69,6 +71,30 @@ def extract(
             hint="narrow the source with subPath, include or exclude, or raise extract.maxFiles",
         )
     started = time.monotonic()
+    with _collector_paused():
+        return _extract(checkout, config, out, cache, progress, started)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Linking makes millions of tuples and no cycles: a search for garbage finds none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _extract(
+    checkout: Checkout,
+    config: ExtractorConfig,
+    out: Path,
+    cache: Path | None,
+    progress: Progress,
+    started: float,
+) -> ExtractMetrics:
     records = RecordCache(cache) if cache is not None else None
     try:
         extraction = _Extraction(checkout, config, records, progress)

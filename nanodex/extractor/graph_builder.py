@@ -1,4 +1,4 @@
-"""Writes graph.sqlite: sorted rows, one transaction, a temporary file that is renamed at the end."""
+"""Writes graph.sqlite: sorted rows, one transaction, a temporary file renamed at the end."""
 
 import hashlib
 import json

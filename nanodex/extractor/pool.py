@@ -16,6 +16,8 @@ from nanodex.extractor.records import PackedRecord
 
 # Source bytes of one chunk: large enough that the pipe does not matter, small enough to balance.
 _CHUNK_BYTES = 96 * 1024
+# Wall seconds in which a new process must say that it is there, on a machine with much else to do.
+_START_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,9 @@ class _Parser:
                 stdout=subprocess.PIPE,
                 bufsize=0,
             )
+            assert self._process.stdout is not None
+            # The budget of the first file begins when the process is ready for it.
+            receive(self._process.stdout.fileno(), deadline=time.monotonic() + _START_SECONDS)
         return self._process
 
     def _stop(self) -> None:

@@ -29,6 +29,9 @@ class UnitNames(NamedTuple):
     label: str = ""
 
 
+_UNNAMED = UnitNames("", "")
+
+
 @dataclass(slots=True)
 class Unit:
     """One parsed file."""
@@ -41,7 +44,7 @@ class Unit:
     bindings: list[Binding]
     packed: PackedRecord
     first: int = 0  # node id of symbols[0]
-    names: UnitNames = UnitNames("", "")
+    names: UnitNames = _UNNAMED
     _by_scope: dict[int, dict[str, list[Binding]]] | None = field(default=None, repr=False)
     _nested: dict[int, dict[str, list[int]]] | None = field(default=None, repr=False)
 

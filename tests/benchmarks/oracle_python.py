@@ -2,10 +2,10 @@
 
     python tests/benchmarks/oracle_python.py FOLDER [--calls N]
 
-Call sites, imports and base classes are listed by the standard library's `ast`, not by our parser, and
-each is put to `textDocument/definition`. A call edge is right when pyright leads from the same
-calling definition to the same called definition. Recall counts calls whose callee is defined in FOLDER;
-precision counts our first-party edges at confidence 0.9 and above.
+Call sites, imports and base classes are listed by the standard library's `ast`, not by our parser,
+and each is put to `textDocument/definition`. A call edge is right when pyright leads from the same
+calling definition to the same called definition. Recall counts calls whose callee is defined in
+FOLDER; precision counts our first-party edges at confidence 0.9 and above.
 """
 
 import argparse
@@ -73,7 +73,7 @@ class _Visitor(ast.NodeVisitor):
             length = len(node.attr.encode())
             self._add(kind, node.end_lineno or 0, (node.end_col_offset or 0) - length, holder)
 
-    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> None:
         self._reference("calls", node.func)
         self.generic_visit(node)
 
@@ -93,13 +93,13 @@ class _Visitor(ast.NodeVisitor):
                 self.visit(default)
         self._body(node)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self._function(node)
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:  # noqa: N802
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         self._function(node)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> None:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
         dotted = self._definition(node)
         for base in node.bases:
             named = base.value if isinstance(base, ast.Subscript) else base
@@ -113,12 +113,12 @@ class _Visitor(ast.NodeVisitor):
             self.visit(statement)
         self._holders.pop()
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
             if alias.name != "*" and node.module != "__future__":
                 self._add("imports", alias.lineno, alias.col_offset)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
             self.visit(node.value)
         if not isinstance(node.target, ast.Name):

@@ -21,8 +21,8 @@ class Override(NamedTuple):
 def class_kinds(program: Program, languages: Mapping[str, Language]) -> dict[int, str]:
     """Return the kinds that classes get from external ancestors: exception, enum, interface.
 
-    An interface is one that names the external marker itself (`class P(Protocol)`): a class below an
-    interface is a class.
+    An interface is one that names the external marker itself (`class P(Protocol)`): a class below
+    an interface is a class.
     """
     kinds: dict[int, str] = {}
     for unit in program.units:
@@ -49,7 +49,7 @@ def inherited_name(program: Program, language: Language, unit: Unit) -> Iterator
         certain = True
         for base in program.linearization(owner)[1:]:
             if not isinstance(base, int):
-                # An ancestor that we cannot see may define the name as well, nearer than the one found.
+                # An ancestor that we cannot see may define the name too, nearer than ours.
                 certain = certain and base is not None
                 continue
             candidates = [

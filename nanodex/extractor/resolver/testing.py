@@ -1,4 +1,4 @@
-"""Which tests exercise what: a resolved use inside a test, and nothing else, makes it a test of it."""
+"""Which tests exercise what: only a resolved use inside a test makes it a test of something."""
 
 from nanodex.extractor.languages.protocol import Language
 from nanodex.extractor.program import Program, Unit

@@ -9,11 +9,10 @@ from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Expr
 
 _DEFINITIONS = frozenset({"class", "function"})
-_MAX_CHAIN = 16
 
 
 class Definition(NamedTuple):
-    """What a name of a module stands for: a node, a package without a file, or something outside."""
+    """What a name stands for: a node, a package without a file, or something outside."""
 
     node: int | None
     name: str  # dotted; of an external symbol or of a package without a file
@@ -34,13 +33,16 @@ class Imports:
         self._program = program
         self._modules: dict[str, list[Unit]] = defaultdict(list)
         self._packages: set[str] = set()
+        self._members: dict[tuple[int, str], Definition | None] = {}
+        # Modules import each other in circles: a question that is being asked is not asked again.
+        self._asking: set[tuple[int, str]] = set()
         for unit in program.units:
             if unit.language == "python":
                 self._modules[unit.names.module].append(unit)
                 parts = unit.names.module.split(".")
                 self._packages.update(".".join(parts[:end]) for end in range(1, len(parts)))
 
-    def resolve(self, unit: Unit, target: Expr, *, depth: int = 0) -> Definition | Unknown:
+    def resolve(self, unit: Unit, target: Expr) -> Definition | Unknown:
         """Follow the import `["im", level, module, name]` of `unit` to a definition."""
         _, level, module, name = target
         dotted = self._absolute(unit, level, module)
@@ -51,12 +53,26 @@ class Imports:
             if name is not None and isinstance(found, Definition):
                 return found._replace(name=f"{found.name}.{name}")
             return found
-        return self._member_of(unit, found, name, depth)
+        return self._member_of(unit, found, name)
 
-    def member(self, unit: Unit, name: str, *, depth: int = 0) -> Definition | None:
+    def member(self, unit: Unit, name: str) -> Definition | None:
         """Return what `name` stands for in the module `unit`, imports followed; None if nothing."""
-        if depth > _MAX_CHAIN:
+        key = (unit.first, name)
+        if key in self._members:
+            return self._members[key]
+        if key in self._asking:
             return None
+        self._asking.add(key)
+        try:
+            answer = self._member(unit, name)
+        finally:
+            self._asking.discard(key)
+        # Kept even when a circle cut a branch: a circle adds no definition, and asking again from
+        # each side of a large one would take for ever.
+        self._members[key] = answer
+        return answer
+
+    def _member(self, unit: Unit, name: str) -> Definition | None:
         nodes = self._program.members(unit.first, name)
         defined = [node for node in nodes if self._program.symbol(node).kind in _DEFINITIONS]
         if defined:
@@ -64,7 +80,7 @@ class Imports:
         answers = []
         for binding in unit.scope(0).get(name, ()):
             if binding.form == "import" and binding.value is not None:
-                answer = self.resolve(unit, binding.value, depth=depth + 1)
+                answer = self.resolve(unit, binding.value)
                 if isinstance(answer, Definition):
                     answers.append(answer._replace(rule="re-export"))
         if answers:
@@ -72,7 +88,7 @@ class Imports:
             return min(answers, key=lambda answer: answer.external)
         if nodes:
             return Definition(nodes[-1], "", external=False)
-        return self._starred(unit, name, depth)
+        return self._starred(unit, name)
 
     def submodule(self, dotted: str) -> Definition | None:
         """Return the module or package with exactly this name."""
@@ -114,28 +130,26 @@ class Imports:
             if folder and folder not in self._modules:
                 yield f"{folder}.{dotted}"
 
-    def _member_of(
-        self, unit: Unit, module: Definition, name: str, depth: int
-    ) -> Definition | Unknown:
+    def _member_of(self, unit: Unit, module: Definition, name: str) -> Definition | Unknown:
         dotted = module.name
         if module.node is not None:
             home = self._program.unit_of(module.node)
             dotted = home.names.module
             # `from . import x` inside the package's own __init__ means the submodule.
-            answer = None if home is unit else self.member(home, name, depth=depth)
+            answer = None if home is unit else self.member(home, name)
             if answer is not None:
                 return answer
         return self.submodule(f"{dotted}.{name}") or Unknown("NoSuchName")
 
-    def _starred(self, unit: Unit, name: str, depth: int) -> Definition | None:
+    def _starred(self, unit: Unit, name: str) -> Definition | None:
         if name.startswith("_"):
             return None
         for binding in unit.scope(0).get("*", ()):
             if binding.value is None:
                 continue
-            module = self.resolve(unit, binding.value, depth=depth + 1)
+            module = self.resolve(unit, binding.value)
             if isinstance(module, Definition) and module.node is not None:
-                answer = self.member(self._program.unit_of(module.node), name, depth=depth + 1)
+                answer = self.member(self._program.unit_of(module.node), name)
                 if answer is not None:
                     return answer._replace(rule="star import")
         return None

@@ -33,6 +33,7 @@ class Inference:
         self.imports = imports
         self.members = Members(self)
         self._bindings: dict[tuple[int, int, str, int], Values] = {}
+        self._globals: dict[tuple[int, str], Values] = {}
         self._busy: set[tuple[int, int, str, int]] = set()
         self._depth = 0
 
@@ -54,12 +55,13 @@ class Inference:
             self._depth -= 1
 
     def _evaluate(self, unit: Unit, form: Expr, scope: int, at: int | None) -> Values:
+        # The two forms that nearly all others end in come before the slower matching.
+        if form[0] == "n":
+            return self._name(unit, form[1], scope, at)
+        if form[0] == "a":
+            owners = self.evaluate(unit, form[1], scope=scope, at=at)
+            return unique([v for owner in owners for v in self.members.attribute(owner, form[2])])
         match form:
-            case ["n", str(name)]:
-                return self._name(unit, name, scope, at)
-            case ["a", inner, str(name)]:
-                owners = self.evaluate(unit, inner, scope=scope, at=at)
-                return unique([v for owner in owners for v in self.members.attribute(owner, name)])
             case ["c", function, arguments]:
                 called = self.evaluate(unit, function, scope=scope, at=at)
                 return unique(
@@ -116,13 +118,30 @@ class Inference:
 
     def _name(self, unit: Unit, name: str, scope: int, at: int | None) -> Values:
         for visible in visible_scopes(unit, scope):
+            if visible == 0 and scope != 0:
+                return self._global(unit, name)
             reached = reach(unit, visible, name, at=at if visible == scope else None)
             if reached is not None:
                 return self.reached(unit, reached)
-            if visible == 0:
-                starred = self.imports.member(unit, name)
-                if starred is not None:
-                    return self.defined(starred)
+        return self._outside_scopes(unit, name)
+
+    def _global(self, unit: Unit, name: str) -> Values:
+        """Return what a name of the module means inside functions: asked most, so kept."""
+        known = self._globals.get((unit.first, name))
+        if known is None:
+            reached = reach(unit, 0, name, at=None)
+            if reached is None:
+                known = self._outside_scopes(unit, name)
+            else:
+                known = self.reached(unit, reached)
+            if known or not self._busy:
+                self._globals[unit.first, name] = known
+        return known
+
+    def _outside_scopes(self, unit: Unit, name: str) -> Values:
+        starred = self.imports.member(unit, name)
+        if starred is not None:
+            return self.defined(starred)
         if name in BUILTINS:
             return (Value("external", name=f"builtins.{name}", rule="builtin"),)
         return ()

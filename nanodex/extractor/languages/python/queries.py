@@ -29,8 +29,11 @@ OPERATORS = {
     "^": "__xor__", "<<": "__lshift__", ">>": "__rshift__",
 }  # fmt: skip
 
-# Statements with a body of their own: what is bound in it may not hold after it.
-BLOCKS = frozenset({"block"})
+# Nodes below which nothing is bound, called or defined.
+SILENT = frozenset(
+    {"identifier", "comment", "integer", "float", "true", "false", "none", "string_content",
+     "string_start", "string_end", "pass_statement", "future_import_statement", "type"}
+)  # fmt: skip
 
 # Calls that read one environment variable, and the mapping that holds them all.
 ENVIRONMENT_CALLS = frozenset(

@@ -7,11 +7,14 @@ from nanodex.extractor.languages.python.values import CONFIDENCE, Value, Values
 from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Expr, Reference
 
+_NAMED_BY_IMPORT = frozenset({"import", "re-export", "star import"})
+
 
 class PythonResolver:
     """Resolves references of Python files."""
 
     def __init__(self, program: Program) -> None:
+        self._program = program
         self._imports = Imports(program)
         self._inference = Inference(program, self._imports)
 
@@ -39,7 +42,19 @@ class PythonResolver:
             return _answer(list(values))
         if reference.relationship == "extends":
             return _answer([value for value in values if value.kind in {"class", "external"}])
-        return _answer([self._callee(value) for value in values])
+        return self._certain(reference, _answer([self._callee(value) for value in values]))
+
+    def _certain(self, reference: Reference, answer: Resolution) -> Resolution:
+        """Trust less in a callee that is called by another name than its own.
+
+        A variable held it, a function returned it, or `__call__` stands behind it: what runs is a
+        matter of values, not of names. An import under another name is still that name.
+        """
+        if not isinstance(answer, Found) or answer.rule in _NAMED_BY_IMPORT:
+            return answer
+        if reference.name.rpartition(".")[2] == self._program.symbol(answer.node).name:
+            return answer
+        return answer._replace(rule=f"{answer.rule}, called value", conf=min(answer.conf, 0.8))
 
     def _import(self, unit: Unit, target: Expr) -> Resolution:
         answer = self._imports.resolve(unit, target)

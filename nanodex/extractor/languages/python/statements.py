@@ -19,6 +19,7 @@ from nanodex.extractor.languages.python.queries import (
     ENVIRONMENT_CALLS,
     ENVIRONMENT_MAPPINGS,
     ROUTE_METHODS,
+    SILENT,
 )
 from nanodex.extractor.records import Binding, Expr
 
@@ -334,7 +335,6 @@ def _ignore(_walk: "Walk", _node: tree_sitter.Node, _context: "Context") -> None
 HANDLERS: dict[str, Handler] = {
     "import_statement": _import,
     "import_from_statement": _import_from,
-    "future_import_statement": _ignore,
     "for_statement": _for,
     "with_item": _with_item,
     "except_clause": _except,
@@ -349,6 +349,6 @@ HANDLERS: dict[str, Handler] = {
     "subscript": _subscript,
     "global_statement": _global,
     "block": lambda walk, node, context: walk.block(node, context),
-    "type": _ignore,
+    **dict.fromkeys(SILENT, _ignore),
     **dict.fromkeys([*COMPREHENSIONS, "dictionary_comprehension"], _comprehension),
 }

@@ -23,8 +23,8 @@ _ALIASES = {
 }  # fmt: skip
 # Special forms that say nothing about a value.
 _SILENT = frozenset(
-    {"typing.Any", "typing.Callable", "collections.abc.Callable", "typing.TypeVar", "typing.NoReturn",
-     "typing.Never", "typing.Literal", "builtins.object", "typing_extensions.Literal"}
+    {"typing.Any", "typing.Callable", "collections.abc.Callable", "typing.TypeVar",
+     "typing.NoReturn", "typing.Never", "typing.Literal", "builtins.object", "typing_extensions.Literal"}
 )  # fmt: skip
 
 

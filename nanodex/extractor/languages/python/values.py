@@ -41,6 +41,8 @@ def external_instance(name: str, *arguments: Values) -> Values:
 
 def unique(values: list[Value]) -> Values:
     """Drop repeated alternatives, keeping the first, and None beside anything else."""
+    if len(values) < 2:
+        return tuple(values)
     seen: dict[tuple[str, int, str, tuple[Values, ...]], Value] = {}
     for value in values:
         seen.setdefault((value.kind, value.node, value.name, value.arguments), value)
