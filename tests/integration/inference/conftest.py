@@ -51,7 +51,7 @@ def make_adapter(base_model: Path) -> Callable[..., Path]:
     base: Any = transformers.AutoModelForCausalLM.from_pretrained(base_model, dtype=torch.float32)
     base_rows = [logprobs(base, tokens) for tokens in prompts]
 
-    def write(folder: Path, *, seed: int, rank: int = 8, strength: float = 0.08) -> Path:
+    def write(folder: Path, *, seed: int, rank: int = 8, strength: float = 0.15) -> Path:
         torch.manual_seed(seed)
         config = peft.LoraConfig(
             r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
