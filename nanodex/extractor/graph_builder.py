@@ -191,8 +191,12 @@ def _node_values(unit: Unit, linker: Linker) -> Iterator[tuple[Any, ...]]:
             symbol.start_line, symbol.end_line, symbol.signature, symbol.docstring,
             symbol.visibility, linker.program.parent(node),
             symbol.start_byte, symbol.end_byte, symbol.name_start, symbol.name_end,
-            symbol.value, symbol.returns, json.dumps(symbol.decorators, ensure_ascii=False),
+            symbol.value, symbol.returns, _json_list(symbol.decorators),
         )  # fmt: skip
+
+
+def _json_list(texts: tuple[str, ...]) -> str:
+    return json.dumps(texts, ensure_ascii=False) if texts else "[]"
 
 
 def _parameter_values(unit: Unit, linker: Linker) -> Iterator[tuple[Any, ...]]:

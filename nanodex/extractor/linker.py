@@ -4,7 +4,7 @@ Linking never looks at what was cached or in which order files came, so an incre
 the same rows as a clean one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -66,7 +66,6 @@ class Linker:
     """Links `units`, which are in order of path."""
 
     units: Sequence[Unit]
-    kinds: Mapping[int, str] = field(init=False)
     externals: dict[ExternalSymbol, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -83,11 +82,13 @@ class Linker:
             name: language.resolver(self.program) for name, language in self._languages.items()
         }
         self._link_bases()
-        self.kinds = class_kinds(self.program, self._languages)
+        self._kinds = [""] + [symbol.kind for unit in self.units for symbol in unit.symbols]
+        for node, kind in class_kinds(self.program, self._languages).items():
+            self._kinds[node] = kind
 
     def kind(self, node: int) -> str:
         """Return the kind of a first-party node, which its ancestors may have refined."""
-        return self.kinds.get(node) or self.program.symbol(node).kind
+        return self._kinds[node]
 
     def link(self) -> Iterator[LinkedUnit]:
         """Yield the rows of each file, in order of path."""

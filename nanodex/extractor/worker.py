@@ -4,8 +4,8 @@ A process of its own because a parser meets hostile input: the parent kills one 
 and starts another, and memory that a monster file needs is bounded and goes back when it ends.
 
 In: a header (JSON list of [language, dialect]) and one frame of source for each file of a chunk.
-Out: the frame "ready" once, then for each file a status frame ("parsed" or the reason of a failure),
-and for "parsed" the two halves of the record and the zlib of the source.
+Out: the frame "ready" once, then for each file a status frame ("parsed" or the reason of a
+failure), and for "parsed" the two halves of the record and the zlib of the source.
 """
 
 import gc

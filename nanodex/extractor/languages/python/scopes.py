@@ -38,11 +38,11 @@ def reach(unit: Unit, scope: int, name: str, *, at: int | None) -> Reached | Non
         name: the name.
         at: the byte where it is used; None looks from elsewhere, so every binding counts.
     """
-    definitions = [
-        index for index in unit.nested(scope).get(name, ())
-        if unit.symbols[index].kind in _DEFINITIONS
-    ]  # fmt: skip
-    bindings = [b for b in unit.scope(scope).get(name, ()) if not b.form.startswith("self ")]
+    nested, bound = unit.nested(scope).get(name, ()), unit.scope(scope).get(name, ())
+    if not nested and not bound:
+        return None
+    definitions = [index for index in nested if unit.symbols[index].kind in _DEFINITIONS]
+    bindings = [b for b in bound if not b.form.startswith("self ")]
     if not definitions and not bindings:
         return None
     declared = next((b for b in bindings if b.form == "annotation"), None)
@@ -50,7 +50,7 @@ def reach(unit: Unit, scope: int, name: str, *, at: int | None) -> Reached | Non
         bindings = _reaching(bindings, at)
     else:
         bindings = [b for b in bindings if b.form != "narrowed"]
-    if declared is not None and declared.form == "annotation" and at is None:
+    if declared is not None and at is None:
         bindings = [declared]
     return Reached(scope, definitions, bindings, declared)
 

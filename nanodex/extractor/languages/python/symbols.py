@@ -1,6 +1,7 @@
 """The walk over a Python syntax tree that fills a record."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from inspect import cleandoc
 
 import tree_sitter
@@ -13,6 +14,7 @@ from nanodex.extractor.languages.python.expressions import (
     string_content,
     text_of,
 )
+from nanodex.extractor.languages.python.queries import SILENT
 from nanodex.extractor.records import (
     Attribute,
     Binding,
@@ -60,20 +62,21 @@ class Walk:
         self._children(root, Context(block_end=root.end_byte))
 
     def _with(self, handler: statements.Handler) -> statements.BoundHandler:
-        return lambda node, context: handler(self, node, context)
+        return partial(handler, self)
 
     def visit(self, node: tree_sitter.Node, context: Context) -> None:
         """Walk into a node."""
         handler = self._handlers.get(node.type)
         if handler is None:
-            for child in node.named_children:
-                self.visit(child, context)
+            self._children(node, context)
         else:
             handler(node, context)
 
     def _children(self, node: tree_sitter.Node, context: Context) -> None:
+        # Half of all nodes are names and literals: they are passed over before a call is made.
         for child in node.named_children:
-            self.visit(child, context)
+            if child.type not in SILENT:
+                self.visit(child, context)
 
     def block(self, node: tree_sitter.Node | None, context: Context, condition: str = "") -> None:
         """Walk into a block of statements: what it binds holds to its end."""

@@ -24,7 +24,8 @@ _ALIASES = {
 # Special forms that say nothing about a value.
 _SILENT = frozenset(
     {"typing.Any", "typing.Callable", "collections.abc.Callable", "typing.TypeVar",
-     "typing.NoReturn", "typing.Never", "typing.Literal", "builtins.object", "typing_extensions.Literal"}
+     "typing.NoReturn", "typing.Never",
+     "typing.Literal", "builtins.object", "typing_extensions.Literal"}
 )  # fmt: skip
 
 
