@@ -68,12 +68,14 @@ class Walk:
         """Walk into a node."""
         handler = self._handlers.get(node.type)
         if handler is None:
-            self._children(node, context)
+            # Not by _children: one frame for each level, and half of all nodes need none.
+            for child in node.named_children:
+                if child.type not in SILENT:
+                    self.visit(child, context)
         else:
             handler(node, context)
 
     def _children(self, node: tree_sitter.Node, context: Context) -> None:
-        # Half of all nodes are names and literals: they are passed over before a call is made.
         for child in node.named_children:
             if child.type not in SILENT:
                 self.visit(child, context)
