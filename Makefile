@@ -20,7 +20,7 @@ $(STAMP): requirements/dev.txt requirements/overrides.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PYTHON) -m venv $(VENV)/bootstrap
 	$(VENV)/bootstrap/bin/pip install --quiet uv==$(UV_VERSION)
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps -r requirements/dev.txt
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps -r requirements/dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $(STAMP)
 
@@ -59,6 +59,10 @@ unit: setup ## the quick tests
 .PHONY: test
 test: lint ## everything that this machine can test
 	$(BIN)/pytest tests -m "not gpu and not benchmark"
+
+.PHONY: docs
+docs: setup ## render the generated parts of docs/ and config/
+	$(BIN)/python docs/generate.py
 
 .PHONY: bench
 bench: setup ## figures of each stage as JSON

@@ -48,7 +48,11 @@ def commit_sample() -> Path:
     """Make config/samples/parcelry into a git repository with one commit; return its folder."""
     repository = WORK / "parcelry"
     shutil.rmtree(repository, ignore_errors=True)
-    shutil.copytree(config_folder() / "samples" / "parcelry", repository)
+    shutil.copytree(
+        config_folder() / "samples" / "parcelry",
+        repository,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     when = "2026-01-01T00:00:00Z"
     environment = {
         "PATH": os.environ["PATH"],

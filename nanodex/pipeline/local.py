@@ -24,7 +24,7 @@ from nanodex.pipeline.runner import StageResult, Supplies, run_stage
 from nanodex.pipeline.signals import StopFlag
 from nanodex.pipeline.stages import StageBuilder, build_stage
 from nanodex.pipeline.workspace import Workspace
-from nanodex.source.checkout import Checkout
+from nanodex.source.checkout import Checkout, SourceLimits
 from nanodex.source.credentials import Credentials
 from nanodex.source.repository import checkout, resolve
 
@@ -187,7 +187,13 @@ def _supplies(
 ) -> Supplies:
     def fetch_source(destination: Path) -> Checkout:
         git = expert.spec.source.git
-        return checkout(git, commit=pinned.commit, destination=destination, credentials=credentials)
+        return checkout(
+            git,
+            commit=pinned.commit,
+            destination=destination,
+            credentials=credentials,
+            limits=SourceLimits(max_files=expert.spec.extract.max_files),
+        )
 
     @functools.cache
     def base_model() -> LanguageModel:

@@ -4,6 +4,7 @@ from typing import Any
 
 from nanodex.api.base import Contract
 from nanodex.api.parameters import TrainingConfig
+from nanodex.api.records import CurvePoint, HeldOutPoint, TrainingRecord
 
 
 class TrainMetrics(Contract):
@@ -21,34 +22,6 @@ class TrainMetrics(Contract):
     resumed_at: int
     stopped_early: bool
     device: str
-
-
-class CurvePoint(Contract):
-    """One optimizer step: mean loss (nats a learned token), rate and norm of the gradient."""
-
-    step: int
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-
-
-class HeldOutPoint(Contract):
-    """A look at the held-out examples (nats a token)."""
-
-    step: int
-    loss: float
-
-
-class TrainingRecord(Contract):
-    """training.json: how the loss fell. It holds no times, so that equal runs give equal bytes."""
-
-    steps: int
-    examples: int
-    dropped: int
-    epochs: int
-    shared_prefix_tokens: int
-    curve: tuple[CurvePoint, ...]
-    held_out: tuple[HeldOutPoint, ...]
 
 
 def training_record(

@@ -14,7 +14,7 @@ from nanodex.api.keys import canonical_json
 from nanodex.api.parameters import TrainingConfig
 from nanodex.api.progress import Progress
 from nanodex.api.reasons import Reason
-from nanodex.api.records import AdapterCard, DatasetCard
+from nanodex.api.records import AdapterCard, DatasetCard, TrainingRecord
 from nanodex.errors import Interrupted, UserError
 from nanodex.models import BaseModel
 from nanodex.trainer.data_loader import (
@@ -23,7 +23,7 @@ from nanodex.trainer.data_loader import (
     tokenize,
     training_order,
 )
-from nanodex.trainer.figures import TrainingRecord, TrainMetrics, training_record
+from nanodex.trainer.figures import TrainMetrics, training_record
 from nanodex.trainer.lora import lora_config, require_servable
 
 _HIGHEST_RATE = 0.01
