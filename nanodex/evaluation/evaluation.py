@@ -20,7 +20,7 @@ from nanodex.evaluation.test_sets import draw, read_nodes, read_questions, with_
 from nanodex.graph.reader import load_graph
 from nanodex.models import BaseModel
 
-_BATCH = 32
+_BATCH = 96
 _CONTEXT_NODES = 3
 
 
