@@ -7,7 +7,7 @@ that it says is unpickled.
 import os
 import select
 import struct
-import time
+from collections.abc import Callable
 
 _LENGTH = struct.Struct(">I")
 _MAX_FRAME = 1 << 30
@@ -37,30 +37,29 @@ def send(descriptor: int, *frames: bytes) -> None:
         raise Closed from None
 
 
-def receive(descriptor: int, *, deadline: float | None = None) -> bytes:
+def receive(descriptor: int, *, patience: Callable[[], float] | None = None) -> bytes:
     """Read one frame.
 
     Args:
         descriptor: the pipe.
-        deadline: `time.monotonic()` at which to give up; None waits for ever.
+        patience: gives the seconds to wait until it is asked again, and raises Overdue when there
+            are none left; None waits for ever.
 
     Raises:
         Closed: end of the pipe, or a length that no frame has.
-        Overdue: `deadline` has passed.
+        Overdue: `patience` is at its end.
     """
-    (length,) = _LENGTH.unpack(_exactly(descriptor, _LENGTH.size, deadline=deadline))
+    (length,) = _LENGTH.unpack(_exactly(descriptor, _LENGTH.size, patience=patience))
     if length > _MAX_FRAME:
         raise Closed
-    return _exactly(descriptor, length, deadline=deadline)
+    return _exactly(descriptor, length, patience=patience)
 
 
-def _exactly(descriptor: int, size: int, *, deadline: float | None) -> bytes:
+def _exactly(descriptor: int, size: int, *, patience: Callable[[], float] | None) -> bytes:
     chunks = []
     while size:
-        if deadline is not None:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0 or not select.select([descriptor], [], [], remaining)[0]:
-                raise Overdue
+        if patience is not None and not select.select([descriptor], [], [], patience())[0]:
+            continue
         chunk = os.read(descriptor, min(size, 1 << 20))
         if not chunk:
             raise Closed

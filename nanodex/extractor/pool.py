@@ -11,13 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 
+import psutil
+
 from nanodex.extractor.frames import Closed, Overdue, receive, send
 from nanodex.extractor.records import PackedRecord
 
 # Source bytes of one chunk: large enough that the pipe does not matter, small enough to balance.
 _CHUNK_BYTES = 96 * 1024
-# Wall seconds in which a new process must say that it is there, on a machine with much else to do.
-_START_SECONDS = 120.0
+# Seconds in which a new process must say that it is there.
+_START_SECONDS = 30.0
+# A process that waits for its turn on a busy machine is given this many times its budget.
+_STARVED = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,41 @@ def _chunks(tasks: Sequence[Task]) -> Iterator[list[Task]]:
         yield chunk
 
 
+class _Budget:
+    """Seconds that a process may work; those in which the machine works for others count little.
+
+    By the wall clock alone a busy machine would lose files that an idle one parses, and the same
+    commit would not give the same graph.
+    """
+
+    def __init__(self, process: int, seconds: float) -> None:
+        self._process = psutil.Process(process)
+        self._seconds = seconds
+        self._wall = time.monotonic()
+        self._worked = self._processor_seconds()
+
+    def __call__(self) -> float:
+        """Return the seconds to wait until this is asked again.
+
+        Raises:
+            Overdue: the budget is spent.
+        """
+        waited = time.monotonic() - self._wall
+        if waited < self._seconds:
+            return self._seconds - waited
+        left = self._seconds - (self._processor_seconds() - self._worked)
+        if left <= 0 or waited > _STARVED * self._seconds:
+            raise Overdue
+        return min(left, 1.0)
+
+    def _processor_seconds(self) -> float:
+        try:
+            times = self._process.cpu_times()
+        except psutil.Error:
+            return 0.0  # gone: the pipe says so
+        return times.user + times.system
+
+
 class _Parser:
     """One parser process, started anew whenever a file has cost its life."""
 
@@ -134,13 +173,13 @@ class _Parser:
         send(process.stdin.fileno(), header, *(task.load() for task in waiting))
         answers = process.stdout.fileno()
         while waiting:
-            deadline = time.monotonic() + self._timeout
-            status = receive(answers, deadline=deadline).decode(errors="replace")
+            budget = _Budget(process.pid, self._timeout)
+            status = receive(answers, patience=budget).decode(errors="replace")
             if status == "parsed":
                 record = PackedRecord(
-                    receive(answers, deadline=deadline), receive(answers, deadline=deadline)
+                    receive(answers, patience=budget), receive(answers, patience=budget)
                 )
-                content = receive(answers, deadline=deadline)
+                content = receive(answers, patience=budget)
                 yield Outcome(waiting.popleft().index, record, content)
             else:
                 yield Outcome(waiting.popleft().index, None, None, status)
@@ -156,7 +195,12 @@ class _Parser:
             )
             assert self._process.stdout is not None
             # The budget of the first file begins when the process is ready for it.
-            receive(self._process.stdout.fileno(), deadline=time.monotonic() + _START_SECONDS)
+            budget = _Budget(self._process.pid, _START_SECONDS)
+            try:
+                receive(self._process.stdout.fileno(), patience=budget)
+            except (Closed, Overdue) as error:
+                self._stop()
+                raise RuntimeError("the parser process does not start") from error
         return self._process
 
     def _stop(self) -> None:

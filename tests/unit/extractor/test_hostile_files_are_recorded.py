@@ -76,7 +76,7 @@ def test_each_file_stands_with_its_reason(tmp_path):
     assert (metrics.parsed, metrics.failed, metrics.documentation) == (5, 1, 1)
 
 
-def test_a_file_over_its_wall_budget_is_killed_and_the_rest_is_parsed():
+def test_a_file_over_its_budget_is_killed_and_the_rest_is_parsed():
     slow = b"f(1)\n" * 1_500_000
     tasks = [
         Task(0, len(slow), "python", "python", lambda: slow),
