@@ -72,7 +72,7 @@ def commit_sample() -> Path:
 
 
 def pick_questions(dataset: Path) -> list[Question]:
-    """Return five questions: four facts in wordings that training never saw, one absent thing."""
+    """Return five questions: facts in wordings that training never saw, and one absent thing."""
     lines = (dataset / "questions.jsonl").read_text(encoding="utf-8").splitlines()
     questions = [Question.model_validate_json(line) for line in lines]
     trained = [one for one in questions if one.test_set is TestSet.TRAINED]
@@ -174,6 +174,7 @@ def main() -> None:
         markup=False,
         soft_wrap=True,
     )
+    counts = report.stage(StageName.DATASET).manifest.metrics
     figures: dict[str, Any] = {
         "seconds": {
             **{
@@ -185,8 +186,8 @@ def main() -> None:
             "serve": round(serve_seconds, 1),
             "total": round(time.monotonic() - begin, 1),
         },
-        "facts": report.stage(StageName.DATASET).manifest.metrics.get("facts"),
-        "examples": report.stage(StageName.DATASET).manifest.metrics.get("examples"),
+        "facts": counts["factsTrained"],
+        "examples": counts["train"],
         "recall": {arm: recall(report, arm, TestSet.TRAINED) for arm in ("base", "adapter")},
         "absent": {arm: recall(report, arm, TestSet.ABSENT) for arm in ("base", "adapter")},
         "passed": report.evaluation.passed,

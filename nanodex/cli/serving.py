@@ -154,7 +154,7 @@ def ask(
 ) -> None:
     """Ask a served expert; the answer comes as it is made.
 
-    Example: nanodex ask default/parcelry "Where is RateTable defined?"
+    Example: nanodex ask default/parcelry 'Which file defines `ParcelryError`?'
     """
     from nanodex.inference import ask as ask_server
 
