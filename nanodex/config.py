@@ -6,6 +6,7 @@ gigabytes), no key twice.
 """
 
 import difflib
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,6 +95,11 @@ def config_folder() -> Path:
     package = Path(__file__).resolve().parent
     installed = package / "_config"
     return installed if installed.is_dir() else package.parent / "config"
+
+
+def default_cache() -> Path:
+    """Where things are kept that may be lost: `$XDG_CACHE_HOME/nanodex` or `~/.cache/nanodex`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nanodex"
 
 
 def _read(path: Path) -> bytes:

@@ -1,6 +1,5 @@
 """Runs one stage on plain files: progress, signals, seconds and peak memory, one result."""
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from pydantic import BaseModel
 from nanodex.api.progress import Progress
 from nanodex.api.stages import StageName
 from nanodex.cli.output import Output, console, emit, figures_table
+from nanodex.config import default_cache
 from nanodex.pipeline import StageProgress, shown, stop_on_signals
 from nanodex.pipeline.figures import figures_of
 from nanodex.pipeline.meter import Meter
@@ -22,10 +22,10 @@ CacheOption = Annotated[
 
 
 def cache_folder(cache: Path | None) -> Path:
-    """Return the cache folder that the user named, or `$XDG_CACHE_HOME/nanodex`."""
+    """Return the cache folder that the user named, or the default one."""
     if cache is not None:
         return cache.expanduser().resolve()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nanodex"
+    return default_cache()
 
 
 def run_alone(

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import threading
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from nanodex.api.parameters import InferenceConfig
 from nanodex.api.progress import Progress, Silent
 from nanodex.api.reasons import Reason
+from nanodex.config import default_cache
 from nanodex.errors import Interrupted, UserError
 from nanodex.inference.desired import DesiredSet, ServedExpert, desired_for, write_desired
 from nanodex.inference.engine_log import STEPS, read_from, start_step
@@ -91,11 +91,6 @@ def running_server(
         progress=progress or Silent(),
     ) as running:
         yield running.info
-
-
-def default_cache() -> Path:
-    """Where things are kept that may be lost: `$XDG_CACHE_HOME/nanodex` or `~/.cache/nanodex`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nanodex"
 
 
 class _Running:

@@ -15,6 +15,7 @@ import pytest
 
 from nanodex.api.code_expert import BaseModelRef
 from nanodex.api.parameters import InferenceConfig
+from nanodex.config import default_cache
 from nanodex.inference import ServedExpert, ServerInfo, start_detached, stop
 from nanodex.models import resolve_base_model
 
@@ -28,8 +29,8 @@ PROMPTS = (
 
 @pytest.fixture(scope="session")
 def base_model() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nanodex"
-    return resolve_base_model(BaseModelRef(uri="bundled://smollm2-135m-instruct"), cache=cache).path
+    ref = BaseModelRef(uri="bundled://smollm2-135m-instruct")
+    return resolve_base_model(ref, cache=default_cache()).path
 
 
 @pytest.fixture(scope="session")
