@@ -157,6 +157,11 @@ def test_tests_overrides_raises_and_kinds_follow_from_resolved_names(extracted):
     )  # fmt: skip
 
 
+def test_a_class_below_any_builtin_exception_is_an_exception(extracted):
+    found = extracted({"m.py": "class Missing(KeyError): pass\nclass Slow(TimeoutError): pass\n"})
+    assert {found.kinds()["m.Missing"], found.kinds()["m.Slow"]} == {"exception"}
+
+
 def test_bytes_of_an_edge_are_the_token_that_names_its_target(extracted):
     found = extracted(
         {"m.py": "# \u00e9\nclass A:\n    def go(self): pass\ndef f(a: A):\n    a.go()\n"}

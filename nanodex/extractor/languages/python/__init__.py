@@ -1,5 +1,6 @@
 """Python: grammar, walk, module names and resolver."""
 
+import builtins
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -14,13 +15,22 @@ from nanodex.extractor.program import Program, Unit, UnitNames
 from nanodex.extractor.records import FileRecord, Symbol
 
 
+_BUILTIN_EXCEPTIONS = tuple(
+    sorted(
+        f"builtins.{name}"
+        for name, value in vars(builtins).items()
+        if isinstance(value, type) and issubclass(value, BaseException)
+    )
+)
+
+
 class _Python:
     name = "python"
     query_pack_version = QUERY_PACK_VERSION
     grammars: tuple[str, ...] = ("tree-sitter-python",)
     suffixes: Mapping[str, str] = {".py": "python", ".pyi": "python"}
     class_kinds: Mapping[str, str] = {
-        **dict.fromkeys(("builtins.BaseException", "builtins.Exception"), "exception"),
+        **dict.fromkeys(_BUILTIN_EXCEPTIONS, "exception"),
         **dict.fromkeys(("enum.Enum", "enum.IntEnum", "enum.StrEnum", "enum.Flag", "enum.IntFlag"),
                         "enum"),
         **dict.fromkeys(("typing.Protocol", "typing_extensions.Protocol"), "interface"),
