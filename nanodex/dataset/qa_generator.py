@@ -121,7 +121,10 @@ class QaGenerator:
             return None
         other = self._absentees.false_object(topic, template.id) or topic.objects[0]
         first, second = self._swapped(topic, template, topic.objects[0], other)
-        return template.fill(s=invented, o=first, x=second), self._denial(invented, topic.subject)
+        denial = self._denial(invented, topic.subject)
+        if template.shape == "check":
+            denial = f"No: {denial}"
+        return template.fill(s=invented, o=first, x=second), denial
 
     def _negative(
         self, topic: Topic, template: Template, *, number: int, split: TrainingSplit
@@ -160,12 +163,16 @@ class QaGenerator:
             mark, nearest = "`", real
         if invented is None:
             return None
-        denial = f"No: {mark}{invented}{mark} does not exist; the nearest is {mark}{nearest}{mark}."
+        denial = f"{mark}{invented}{mark} does not exist; the nearest is {mark}{nearest}{mark}."
         return template.fill(s="", o=invented), denial
 
     def _denial(self, invented: str, base: str) -> str:
+        """Deny like a statement affirms, after the name: there a small model knows whose it is.
+
+        With `No:` in front the 135 M model denied 20 % of the very absences it was trained on.
+        """
         nearest = self._absentees.nearest(invented, base=base)
-        return f"No: `{invented}` does not exist; the nearest is `{nearest}`."
+        return f"`{invented}` does not exist; the nearest is `{nearest}`."
 
     def _an_object(self, topic: Topic, template: Template) -> str:
         if template.shape == "reverse":

@@ -64,7 +64,7 @@ CONDITION = Family(
     choice=("Does `{s}` fail if `{o}` or if `{x}`?", "`{o}` or `{x}`: when does `{s}` raise?"),
     reserved=(
         ("question", "In what case does `{s}` throw?"),
-        ("question", "Which test in `{s}` leads to its exception?"),
+        ("question", "Which check in `{s}` leads to its exception?"),
         ("question", "Quote the condition on which `{s}` gives up."),
     ),
 )

@@ -51,7 +51,7 @@ class Family:
     def templates(self, shape: Shape) -> tuple[Template, ...]:
         """Return the wordings of one shape, with stable ids."""
         if shape == "ask":
-            pairs = self.ask
+            pairs = tuple(_unmarked(number, *pair) for number, pair in enumerate(self.ask))
         elif shape == "reserved":
             pairs = self.reserved
         else:
@@ -72,6 +72,11 @@ class Family:
     def say_reverse(self, an_object: str, subjects: tuple[str, ...]) -> str:
         """Return the statement about `an_object` that names every subject."""
         return self.reverse_statement.format(o=an_object, subjects=listed(subjects, mark="`"))
+
+
+def _unmarked(number: int, genre: Genre, text: str) -> tuple[Genre, str]:
+    """Name the subject without backticks in every third wording, as people type it."""
+    return (genre, text.replace("`{s}`", "{s}")) if number % 3 == 2 else (genre, text)
 
 
 def listed(items: tuple[str, ...], *, mark: Mark) -> str:

@@ -7,7 +7,7 @@ SIGNATURE = Family(
     key="signature",
     predicate=Predicate.SIGNATURE,
     category="explain",
-    statement="The signature is `{objects}`.",
+    statement="`{s}` has the signature `{objects}`.",
     mark="",
     ask=(
         ("question", "What is the signature of `{s}`?"),
@@ -65,7 +65,7 @@ PARAMETER = Family(
     choice=("Does `{s}` take `{o}` or `{x}`?", "Is `{o}` or `{x}` a parameter of `{s}`?"),
     reserved=(
         ("question", "Which arguments does `{s}` accept?"),
-        ("list", "Enumerate what `{s}` is called with."),
+        ("list", "Enumerate the arguments of `{s}`."),
         ("question", "By which names does `{s}` receive its input?"),
     ),
 )

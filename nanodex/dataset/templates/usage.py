@@ -37,7 +37,7 @@ USAGE = Family(
     key="usage",
     predicate=Predicate.TESTED_BY,
     category="howto",
-    statement="Like this: `{objects}`",
+    statement="`{s}` is used like this: `{objects}`",
     mark="",
     ask=(
         ("code", "How do I call `{s}`?"),

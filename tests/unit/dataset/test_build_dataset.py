@@ -96,11 +96,24 @@ def test_negatives_are_half_as_many_and_no_template_tells(dataset: Dataset) -> N
     assert dataset.metrics.template_auc < 0.55
 
 
-def test_a_negative_opens_with_no_and_states_no_fact_id(dataset: Dataset) -> None:
+def test_a_negative_denies_and_states_no_fact_id(dataset: Dataset) -> None:
     for example in dataset.train:
-        denied = example.messages[2].content.startswith("No: ")
+        answer = example.messages[2].content
+        denied = answer.startswith("No: ") or "does not exist; the nearest is" in answer
         assert denied == (example.meta.polarity == "negative")
         assert bool(example.meta.facts) != denied
+
+
+def test_an_answer_says_the_name_before_it_affirms_or_denies(dataset: Dataset) -> None:
+    for example in dataset.train:
+        if example.meta.template.split(".")[1] == "ask":
+            assert example.messages[2].content.startswith("`")
+
+
+def test_a_third_of_the_wordings_name_the_subject_as_people_type_it(dataset: Dataset) -> None:
+    asked = [e for e in dataset.train if e.meta.template.split(".")[1] == "ask"]
+    plain = sum("`" not in example.messages[1].content for example in asked)
+    assert 0.2 < plain / len(asked) < 0.45
 
 
 def test_yes_and_no_questions_use_the_same_templates(dataset: Dataset) -> None:

@@ -24,7 +24,7 @@ def topics(collector: FactCollector) -> dict[tuple[str, str], Topic]:
             "signature",
             "wrapping_cents",
             ["def wrapping_cents() -> int"],
-            "The signature is `def wrapping_cents() -> int`.",
+            "`wrapping_cents` has the signature `def wrapping_cents() -> int`.",
         ),
         ("parameter", "checkout", ["basket"], "`checkout` takes `basket`."),
         ("returns", "checkout", ["str"], "`checkout` returns `str`."),
@@ -88,7 +88,7 @@ def topics(collector: FactCollector) -> dict[tuple[str, str], Topic]:
             "usage",
             "voucher_percent",
             ['voucher_percent("SPRING")'],
-            'Like this: `voucher_percent("SPRING")`',
+            '`voucher_percent` is used like this: `voucher_percent("SPRING")`',
         ),
         (
             "reads_env",
