@@ -150,7 +150,8 @@ class _Answer:
         A client that goes away before that ends the engine's work by closing the connection.
 
         Raises:
-            NotReady: the engine has lost the adapter; the next pass loads it again.
+            NotReady: the engine has lost the adapter, and the next pass loads it again; or its core
+                is dead and it is about to be restarted.
             ClientDisconnect: the client has gone.
             httpx.HTTPError: the engine is down.
         """
@@ -163,6 +164,9 @@ class _Answer:
                 await upstream.aclose()
                 message = f"{self.route.public_name} is being loaded again"
                 raise NotReady(message, retry_after=5)
+            if upstream.status_code >= 500 and not await self.agent.engine.healthy():
+                await upstream.aclose()
+                raise NotReady("the engine is being restarted", retry_after=15)
         except BaseException:
             using.__exit__(None, None, None)
             raise

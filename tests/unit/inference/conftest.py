@@ -152,6 +152,8 @@ class StandIn:
         body = await self._remember(request)
         if body["model"] in self.lost:
             return JSONResponse({"error": {"message": "does not exist"}}, status_code=404)
+        if body["model"] in self.crashes_on:
+            return JSONResponse({"error": {"message": "EngineCore died"}}, status_code=500)
         usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
         if not body.get("stream"):
             await self.hold.wait()

@@ -283,6 +283,27 @@ async def test_an_adapter_that_the_engine_lost_is_503_not_404(
     assert directory.in_flight[ROUTE.engine_name] == 0
 
 
+async def test_an_engine_that_is_dying_is_503_and_worth_another_try(
+    http: httpx.AsyncClient, stand_in: Any, directory: Directory
+) -> None:
+    # vLLM answers 500 for some seconds between the death of its core and its own end.
+    stand_in[0].crashes_on.add(ROUTE.engine_name)
+    stand_in[0].healthy = False
+
+    answer = await http.post("/v1/chat/completions", json=chat())
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "15")
+    assert directory.in_flight[ROUTE.engine_name] == 0
+
+
+async def test_a_failure_of_a_healthy_engine_is_passed_on(
+    http: httpx.AsyncClient, stand_in: Any
+) -> None:
+    stand_in[0].crashes_on.add(ROUTE.engine_name)
+
+    assert (await http.post("/v1/chat/completions", json=chat())).status_code == 500
+
+
 @pytest.mark.parametrize("state", [EngineState.STARTING, EngineState.DRAINING])
 async def test_while_the_engine_starts_or_stops_health_is_503_and_so_are_answers(
     http: httpx.AsyncClient, directory: Directory, state: EngineState
