@@ -40,7 +40,7 @@ class ExtractorConfig(Contract):
     )
     max_files: int = Field(default=200_000, ge=1, description="More files than this are refused.")
     file_timeout_seconds: int = Field(
-        default=20, ge=1, le=600, description="Wall seconds that one file may take."
+        default=20, ge=1, le=600, description="Seconds of work that one file may take."
     )
     workers: int = Field(
         default=0,
