@@ -14,7 +14,6 @@ from nanodex.extractor.languages.python.symbols import Walk
 from nanodex.extractor.program import Program, Unit, UnitNames
 from nanodex.extractor.records import FileRecord, Symbol
 
-
 _BUILTIN_EXCEPTIONS = tuple(
     sorted(
         f"builtins.{name}"
