@@ -169,7 +169,7 @@ class QaGenerator:
     def _denial(self, invented: str, base: str) -> str:
         """Deny like a statement affirms, after the name: there a small model knows whose it is.
 
-        With `No:` in front the 135 M model denied 20 % of the very absences it was trained on.
+        With `No:` in front the 135 M model denied 8 of 40 absences that it had been trained on.
         """
         nearest = self._absentees.nearest(invented, base=base)
         return f"`{invented}` does not exist; the nearest is `{nearest}`."
