@@ -27,10 +27,12 @@ $(STAMP): requirements/dev.txt requirements/overrides.txt pyproject.toml
 .PHONY: pins
 pins: ## write requirements/*.txt anew from pyproject.toml
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
-	  --override requirements/overrides.txt --extra s3 --extra train --extra serve --extra embedded --extra dev \
+	  --override requirements/overrides.txt --extra s3 --extra train --extra serve --extra embedded --extra operator --extra dev \
 	  pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
 	  --extra s3 pyproject.toml -o requirements/nanodex.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
+	  --extra s3 --extra operator pyproject.toml -o requirements/operator.txt
 
 .PHONY: demo
 demo: setup ## a commit becomes an expert that answers, on this machine

@@ -1,6 +1,8 @@
 """CodeExpert: what a user wants from one repository. The CRD is generated from these models."""
 
+import re
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from pydantic import Field, field_validator, model_validator
 
@@ -56,6 +58,12 @@ class GitRef(Contract):
         return value
 
 
+def repository_name(url: str) -> str:
+    """Return the last part of an address without .git, in [A-Za-z0-9._-]; `repository` if empty."""
+    last = unquote(re.split(r"[/:]", url.rstrip("/"))[-1]).removesuffix(".git")
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-.") or "repository"
+
+
 class GitSource(Contract):
     """A git repository and the part of it to learn."""
 
@@ -85,6 +93,11 @@ class GitSource(Contract):
         max_length=16,
         description="How often to look for a new commit; absent: when the resource changes.",
     )
+
+    @property
+    def repository_name(self) -> str:
+        """Last part of the address without .git, in [A-Za-z0-9._-]; `repository` if empty."""
+        return repository_name(self.url)
 
     @model_validator(mode="after")
     def _fits_together(self) -> "GitSource":

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from nanodex.api.base import Contract, RelativePath, Sha256
 from nanodex.api.keys import canonical_json
 from nanodex.api.reasons import ExitCode, Reason
-from nanodex.api.stages import StageName
+from nanodex.api.stages import StageName, Task
 
 
 class FileEntry(Contract):
@@ -57,9 +57,9 @@ class Manifest(Contract):
 
 
 class TerminationMessage(Contract):
-    """The last word of a stage; as JSON it fits into Kubernetes' 4096 bytes."""
+    """The last word of a Job; as JSON it fits into Kubernetes' 4096 bytes."""
 
-    stage: StageName
+    stage: Task
     exit_code: ExitCode
     reason: Reason | None = None
     message: str = Field(default="", max_length=1024)

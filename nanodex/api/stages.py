@@ -13,6 +13,17 @@ class StageName(StrEnum):
     EVALUATE = "evaluate"
 
 
+class Task(StrEnum):
+    """What a Job of a CodeExpert does: find out what its references mean, or run a stage."""
+
+    RESOLVE = "resolve"
+    EXTRACT = "extract"
+    BRAIN = "brain"
+    DATASET = "dataset"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+
+
 # Artifacts that a stage reads, by the stage that wrote them. Extract reads the git commit.
 UPSTREAM: dict[StageName, tuple[StageName, ...]] = {
     StageName.EXTRACT: (),

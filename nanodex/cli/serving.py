@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 
 from nanodex.api.code_expert import CodeExpert
+from nanodex.api.identity import identify
 from nanodex.api.parameters import InferenceConfig
 from nanodex.api.reasons import Reason
 from nanodex.api.stages import StageName
@@ -18,7 +19,7 @@ from nanodex.cli.single_stage import CacheOption, cache_folder
 from nanodex.config import load_config
 from nanodex.errors import UserError
 from nanodex.inference import ServedExpert, ServerInfo
-from nanodex.pipeline import Workspace, find_upstream, identify, pin
+from nanodex.pipeline import Workspace, find_upstream, pin
 
 app = typer.Typer()
 

@@ -5,7 +5,6 @@ with stop_on_signals() as stop:
 report.require_passed()
 """
 
-from nanodex.pipeline.keys import Pinned, identify, parameters_of
 from nanodex.pipeline.local import RunReport, find_upstream, pin, run_expert, run_one
 from nanodex.pipeline.progress import StageProgress, as_lines, hidden, on_terminal, shown
 from nanodex.pipeline.runner import StageResult, run_stage
@@ -14,7 +13,6 @@ from nanodex.pipeline.termination import finish
 from nanodex.pipeline.workspace import Workspace
 
 __all__ = [
-    "Pinned",
     "RunReport",
     "StageProgress",
     "StageResult",
@@ -24,9 +22,7 @@ __all__ = [
     "find_upstream",
     "finish",
     "hidden",
-    "identify",
     "on_terminal",
-    "parameters_of",
     "pin",
     "run_expert",
     "run_one",

@@ -12,12 +12,12 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
+from nanodex.api.identity import Identity
 from nanodex.api.progress import ProgressReport
 from nanodex.artifacts import ObjectStore
 from nanodex.artifacts.files import digest_of, require_safe_format
 from nanodex.artifacts.layout import checkpoints_prefix, progress_name
 from nanodex.errors import NanodexError
-from nanodex.pipeline.stage import Identity
 
 MARKER = "complete.json"
 _STEP = re.compile(r"step-(\d{1,12})")

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from nanodex.api.base import Contract
 from nanodex.api.code_expert import CodeExpert
+from nanodex.api.identity import Images, Pinned, identify
 from nanodex.api.manifest import Manifest
 from nanodex.api.reasons import Reason
 from nanodex.api.records import EvaluationReport
@@ -18,7 +19,6 @@ from nanodex.errors import UserError
 from nanodex.models import BaseModel as LanguageModel
 from nanodex.models import pinned_revision, resolve_base_model
 from nanodex.pipeline.gate import read_evaluation, require_passed
-from nanodex.pipeline.keys import Pinned, identify
 from nanodex.pipeline.progress import Display, hidden
 from nanodex.pipeline.runner import StageResult, Supplies, run_stage
 from nanodex.pipeline.signals import StopFlag
@@ -51,7 +51,9 @@ class RunReport(Contract):
         require_passed(self.evaluation)
 
 
-def pin(expert: CodeExpert, *, credentials: Credentials | None = None, image: str = "") -> Pinned:
+def pin(
+    expert: CodeExpert, *, credentials: Credentials | None = None, images: Images | None = None
+) -> Pinned:
     """Ask what the references of `expert` mean now; nothing is cloned or loaded.
 
     Raises:
@@ -61,7 +63,7 @@ def pin(expert: CodeExpert, *, credentials: Credentials | None = None, image: st
     return Pinned(
         commit=resolve(expert.spec.source.git, credentials=credentials),
         base_model_revision=pinned_revision(expert.spec.base_model),
-        image=image,
+        images=images or Images(),
     )
 
 

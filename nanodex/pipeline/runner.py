@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import Field
 
 from nanodex.api.base import Contract
+from nanodex.api.identity import Identity
 from nanodex.api.manifest import Manifest
 from nanodex.api.progress import ProgressReport
 from nanodex.api.stages import FILES, UPSTREAM, StageName
@@ -20,7 +21,7 @@ from nanodex.pipeline.figures import figures_of
 from nanodex.pipeline.meter import Meter
 from nanodex.pipeline.progress import Display, Sink, StageProgress, hidden
 from nanodex.pipeline.signals import StopFlag
-from nanodex.pipeline.stage import Identity, Inputs, Need, Stage
+from nanodex.pipeline.stage import Inputs, Need, Stage
 from nanodex.pipeline.workspace import Workspace
 from nanodex.source.checkout import Checkout
 

@@ -71,26 +71,3 @@ class Stage(Protocol):
             UserError, NotServable, TryAgain: see nanodex.errors.
             Interrupted: `progress.stopping` was seen, and a checkpoint saved where there are any.
         """
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which run of which stage: all that enters the key, and the key.
-
-    Attributes:
-        stage: the stage.
-        scope: namespace.
-        key: 64 hexadecimal digits.
-        parameters: what the stage reads, as JSON values.
-        upstream: digest of each artifact that is read, by stage; for extract `git` and the commit.
-        base_model_revision: empty where the stage uses no base model.
-        image: digest of the image; empty outside a cluster.
-    """
-
-    stage: StageName
-    scope: str
-    key: str
-    parameters: Mapping[str, Any]
-    upstream: Mapping[str, str]
-    base_model_revision: str = ""
-    image: str = ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanodex.api.code_expert import CodeExpert
+from nanodex.api.identity import evaluation_config, training_config
 from nanodex.api.parameters import (
     BrainConfig,
     DatasetConfig,
@@ -18,7 +19,6 @@ from nanodex.api.parameters import (
 from nanodex.api.progress import Progress
 from nanodex.api.stages import StageName
 from nanodex.models import token_counter
-from nanodex.pipeline.keys import evaluation_config, training_config
 from nanodex.pipeline.stage import Inputs, Metrics, Need, Stage
 
 GRAPH = "graph.sqlite"

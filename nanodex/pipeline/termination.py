@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nanodex.api.manifest import TerminationMessage
 from nanodex.api.reasons import ExitCode
-from nanodex.api.stages import StageName
+from nanodex.api.stages import StageName, Task
 from nanodex.errors import NanodexError
 from nanodex.pipeline.figures import figures_of
 from nanodex.pipeline.runner import StageResult
@@ -31,7 +31,7 @@ def finish(
     except Exception as error:
         _log.exception("%s failed; this is a bug of nanodex", stage)
         message = TerminationMessage(
-            stage=stage,
+            stage=Task(stage),
             exit_code=ExitCode.BUG,
             message=f"{type(error).__name__}: {error}"[:1024],
             hint="Please report it with the log above.",
@@ -46,7 +46,7 @@ def finish(
 
 def _of_result(result: StageResult) -> TerminationMessage:
     return TerminationMessage(
-        stage=result.stage,
+        stage=Task(result.stage),
         exit_code=ExitCode.DONE,
         digest=result.digest,
         key=result.manifest.key,
@@ -57,7 +57,7 @@ def _of_result(result: StageResult) -> TerminationMessage:
 
 def _of_error(stage: StageName, error: NanodexError) -> TerminationMessage:
     return TerminationMessage(
-        stage=stage,
+        stage=Task(stage),
         exit_code=error.exit_code,
         reason=error.reason,
         message=error.message[:1024],

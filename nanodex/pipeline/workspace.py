@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nanodex.api.identity import Identity
 from nanodex.api.manifest import Manifest
 from nanodex.api.reasons import Reason
 from nanodex.artifacts import ObjectStore, fetch
 from nanodex.errors import UserError
 from nanodex.pipeline.signals import StopFlag
-from nanodex.pipeline.stage import Identity
 
 _LOCK_SECONDS = 0.5
 

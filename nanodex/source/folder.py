@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from nanodex.api.code_expert import repository_name
 from nanodex.api.reasons import Reason
 from nanodex.errors import NanodexError, UserError
 from nanodex.source.checkout import (
@@ -20,7 +21,7 @@ from nanodex.source.checkout import (
 )
 from nanodex.source.failures import too_large
 from nanodex.source.git import open_git
-from nanodex.source.repository import repository_name, require_files
+from nanodex.source.repository import require_files
 from nanodex.source.selection import compile_selection, is_lfs_pointer, refusal, shown
 
 # git's list of two million long paths.

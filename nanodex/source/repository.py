@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote
 
 from nanodex.api.code_expert import GitRef, GitSource
 from nanodex.api.reasons import ExitCode, Reason
@@ -111,17 +110,11 @@ def checkout(
         require_files(files, skipped, where=git.url)
     return Checkout(
         root=root,
-        repository=repository_name(git.url),
+        repository=git.repository_name,
         commit=commit,
         files=tuple(sorted(files, key=lambda file: file.path)),
         skipped=tuple(sorted(skipped, key=lambda file: file.path)),
     )
-
-
-def repository_name(url: str) -> str:
-    """Return the last part of an address without .git, in [A-Za-z0-9._-]; `repository` if empty."""
-    last = unquote(re.split(r"[/:]", url.rstrip("/"))[-1]).removesuffix(".git")
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-.") or "repository"
 
 
 def require_files(files: list[SourceFile], skipped: list[SkippedFile], *, where: str) -> None:

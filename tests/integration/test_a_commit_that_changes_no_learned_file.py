@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from nanodex.api.code_expert import CodeExpert
+from nanodex.api.identity import Pinned, identify
 from nanodex.api.stages import StageName
 from nanodex.artifacts import open_store
-from nanodex.pipeline import Pinned, identify, run_one
+from nanodex.pipeline import run_one
 from nanodex.source.repository import resolve
 
 pytestmark = pytest.mark.integration

@@ -18,7 +18,8 @@ from nanodex.artifacts import open_store
 from nanodex.errors import Interrupted
 from nanodex.pipeline import StopFlag, Workspace, as_lines, finish, run_stage, stop_on_signals
 from nanodex.pipeline.runner import Supplies
-from nanodex.pipeline.stage import Identity, Need
+from nanodex.api.identity import Identity
+from nanodex.pipeline.stage import Need
 
 UPSTREAM[StageName.TRAIN] = ()
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from nanodex.api.code_expert import CodeExpert
+from nanodex.api.identity import Pinned
 from nanodex.api.progress import Progress
 from nanodex.api.reasons import Reason
 from nanodex.api.stages import FILES, UPSTREAM, StageName
 from nanodex.artifacts import ObjectStore, open_store
 from nanodex.errors import Interrupted
-from nanodex.pipeline.keys import Pinned
 from nanodex.pipeline.stage import Inputs, Need
 
 PINNED = Pinned(commit="a" * 40, base_model_revision="r1")

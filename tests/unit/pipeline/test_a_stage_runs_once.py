@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nanodex.api.identity import Identity
 from nanodex.api.manifest import TerminationMessage
 from nanodex.api.reasons import ExitCode, Reason
 from nanodex.api.stages import UPSTREAM, StageName
@@ -14,7 +15,6 @@ from nanodex.errors import Interrupted, NotServable, UserError
 from nanodex.pipeline import StopFlag, finish, run_stage
 from nanodex.pipeline.checkpoints import Mirror, restore
 from nanodex.pipeline.runner import Supplies
-from nanodex.pipeline.stage import Identity
 from nanodex.pipeline.workspace import Workspace
 
 IDENTITY = Identity(

@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from nanodex.api.identity import Pinned
 from nanodex.api.reasons import ExitCode, Reason
 from nanodex.api.stages import StageName
 from nanodex.artifacts import remove
 from nanodex.errors import TryAgain, UserError
-from nanodex.pipeline import Pinned, StopFlag, run_expert, run_one
+from nanodex.pipeline import StopFlag, run_expert, run_one
 from nanodex.pipeline.workspace import Workspace
 
 E, B, D, T, V = StageName

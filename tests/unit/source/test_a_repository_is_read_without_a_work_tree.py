@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from nanodex.api.code_expert import GitSource
+from nanodex.api.code_expert import GitSource, repository_name
 from nanodex.errors import NanodexError, UserError
 from nanodex.source.checkout import SourceLimits
 from nanodex.source.folder import open_folder
-from nanodex.source.repository import checkout, repository_name, resolve
+from nanodex.source.repository import checkout, resolve
 
 
 def source(repository: Path, **fields: object) -> GitSource:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanodex.api.code_expert import CodeExpert
+from nanodex.api.identity import Images, Pinned, identify, parameters_of
 from nanodex.api.parameters import (
     BrainConfig,
     DatasetConfig,
@@ -15,7 +16,6 @@ from nanodex.api.parameters import (
     TrainingConfig,
 )
 from nanodex.api.stages import UPSTREAM, StageName
-from nanodex.pipeline.keys import Pinned, identify, parameters_of
 
 E, B, D, T, V = StageName
 PINNED = Pinned(commit="a" * 40, base_model_revision="r1")
@@ -164,7 +164,7 @@ def test_the_base_model_revision_enters_the_stages_that_use_the_model() -> None:
 
 def test_namespace_and_image_enter_every_key_and_the_name_none() -> None:
     usual = keys(expert())
-    image = keys(expert(), pinned=Pinned("a" * 40, "r1", image="sha256:1"))
+    image = keys(expert(), pinned=Pinned("a" * 40, "r1", images=Images("sha256:1", "sha256:2")))
     namespace = keys(expert(namespace="team-b"))
     assert all(usual[stage] != image[stage] for stage in StageName)
     assert all(usual[stage] != namespace[stage] for stage in StageName)

@@ -1,6 +1,6 @@
 """Which parts of a CodeExpert each stage reads; they, and nothing else, enter its key.
 
-The operator computes the same keys, so this module imports no stage.
+The operator computes the same keys as the Job that runs the stage.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,25 @@ from nanodex.api.code_expert import CodeExpert
 from nanodex.api.keys import stage_key
 from nanodex.api.parameters import EvaluationConfig, TrainingConfig
 from nanodex.api.stages import UPSTREAM, StageName
-from nanodex.pipeline.stage import Identity
-from nanodex.source.repository import repository_name
 
 # Brain counts tokens with the model's tokenizer.
 USES_BASE_MODEL = frozenset({StageName.BRAIN, StageName.TRAIN, StageName.EVALUATE})
+
+
+# torch is in the trainer's image alone.
+USES_TRAINER_IMAGE = frozenset({StageName.TRAIN, StageName.EVALUATE})
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images that run the stages, by digest where they have one; empty outside a cluster."""
+
+    nanodex: str = ""
+    trainer: str = ""
+
+    def of(self, stage: StageName) -> str:
+        """Return the image that runs `stage`."""
+        return self.trainer if stage in USES_TRAINER_IMAGE else self.nanodex
 
 
 @dataclass(frozen=True)
@@ -26,11 +40,34 @@ class Pinned:
     Attributes:
         commit: full id of the commit.
         base_model_revision: as `nanodex.models.pinned_revision` gives it.
-        image: digest of the image that runs the stages; empty outside a cluster.
+        images: what runs the stages.
     """
 
     commit: str
     base_model_revision: str
+    images: Images = Images()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which run of which stage: all that enters the key, and the key.
+
+    Attributes:
+        stage: the stage.
+        scope: namespace.
+        key: 64 hexadecimal digits.
+        parameters: what the stage reads, as JSON values.
+        upstream: digest of each artifact that is read, by stage; for extract `git` and the commit.
+        base_model_revision: empty where the stage uses no base model.
+        image: digest of the image; empty outside a cluster.
+    """
+
+    stage: StageName
+    scope: str
+    key: str
+    parameters: Mapping[str, Any]
+    upstream: Mapping[str, str]
+    base_model_revision: str = ""
     image: str = ""
 
 
@@ -65,7 +102,7 @@ def identify(
         scope=scope,
         parameters=parameters,
         upstream=read,
-        image=pinned.image,
+        image=pinned.images.of(stage),
         base_model_revision=revision,
     )
     return Identity(
@@ -75,7 +112,7 @@ def identify(
         parameters=parameters,
         upstream=read,
         base_model_revision=revision,
-        image=pinned.image,
+        image=pinned.images.of(stage),
     )
 
 
@@ -93,7 +130,7 @@ def parameters_of(expert: CodeExpert, stage: StageName) -> dict[str, Any]:
                 **_json(spec.extract),
                 # The commit fixes the content wherever it comes from; of the address only the name
                 # of the repository is written into the graph.
-                "repository": repository_name(git.url),
+                "repository": git.repository_name,
                 "subPath": git.sub_path,
                 "include": list(git.include),
                 "exclude": list(git.exclude),
