@@ -1,6 +1,7 @@
 """Stable reasons of failure and the exit codes that carry them out of a stage."""
 
 from enum import IntEnum, StrEnum
+from typing import Self
 
 
 class ExitCode(IntEnum):
@@ -51,3 +52,50 @@ class Reason(StrEnum):
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     NO_SERVER = "NoServer"
     SERVER_AT_CAPACITY = "ServerAtCapacity"
+    PIN_NOT_FOUND = "PinNotFound"
+    JOB_REFUSED = "JobRefused"
+    ANSWER_LOST = "AnswerLost"
+    ARTIFACT_MISSING = "ArtifactMissing"
+    BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
+    POD_FAILURE_POLICY = "PodFailurePolicy"
+    INTERNAL_ERROR = "InternalError"
+
+
+class ConditionReason(StrEnum):
+    """Why a condition of a resource is as it is, where nothing failed; else it is a Reason.
+
+    Attributes:
+        meaning: one sentence for people.
+    """
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """Return the member `value` with its meaning."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    RESOLVING = "Resolving", "The references of the spec are being looked up."
+    RESOLVED = "Resolved", "Commit and base model revision are known."
+    WAITING = "Waiting", "A stage before this one is not done yet."
+    QUEUED = "Queued", "The Job exists; no Pod of it runs yet."
+    RUNNING = "Running", "The Job is at work."
+    SUCCEEDED = "Succeeded", "The stage published its artifact."
+    CACHED = "Cached", "The artifact was there already; no Job was needed."
+    PASSED = "Passed", "The adapter passed the gate."
+    LOADING = "Loading", "The server does not hold the adapter on every ready replica yet."
+    LOADED = "Loaded", "Every ready replica holds the adapter."
+    SERVER_NOT_READY = "ServerNotReady", "The ModelServer has no ready replica."
+    SERVING_DISABLED = "ServingDisabled", "spec.serving.enabled is false."
+    NO_ADAPTER = "NoAdapter", "No adapter has been promoted yet."
+    AWAITING_PROMOTION = (
+        "AwaitingPromotion",
+        "The adapter passed; spec.serving.pin with its digest puts it into service.",
+    )
+    SERVING = "Serving", "The active adapter answers."
+    PUBLISHED = "Published", "The active adapter is published; it is not wanted on a server."
+    PROGRESSING = "Progressing", "Work is under way."
+    NEW_COMMIT = "NewCommit", "The ref has a newer commit than the active adapter learned."
+    SUSPENDED = "Suspended", "spec.suspend is true."

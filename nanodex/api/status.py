@@ -118,12 +118,18 @@ class SourceStatus(Contract):
     spec_key: Sha256 | Literal[""] = Field(
         default="", description="Hash of the references that `commit` is an answer to."
     )
+    look: int = Field(
+        default=0, ge=0, description="Number of the last look at the references; each has a key."
+    )
 
 
 class BaseModelStatus(Contract):
     """What the base model's reference means."""
 
     revision: str = Field(default="", max_length=256, description="The pinned revision.")
+    spec_key: Sha256 | Literal[""] = Field(
+        default="", description="Hash of the reference that `revision` is an answer to."
+    )
 
 
 class ImagesStatus(Contract):
@@ -137,6 +143,9 @@ class PinnedStatus(Contract):
     """What stays as it is when the operator is upgraded."""
 
     images: ImagesStatus = Field(default=ImagesStatus(), description="Images of the stages.")
+    retry_nonce: Annotated[str, Field(max_length=256)] = Field(
+        default="", description="spec.retryNonce when they were pinned."
+    )
 
 
 class AdapterStatus(Contract):
@@ -145,6 +154,9 @@ class AdapterStatus(Contract):
     digest: Digest = Field(description="Digest of the train stage's artifact.")
     key: Sha256 | Literal[""] = Field(default="", description="Key of the train stage.")
     commit: str = Field(default="", max_length=64, description="The commit it learned.")
+    base_model: str = Field(
+        default="", max_length=1024, description="Address of the base model it belongs to."
+    )
     rank: int = Field(default=0, ge=0, description="Its LoRA rank.")
     score: str = Field(default="", max_length=16, description="Recall of trained facts.")
     passed: bool = Field(default=False, description="Whether it passed the gate.")
@@ -154,7 +166,14 @@ class AdapterStatus(Contract):
 class ServingStatus(Contract):
     """Where the active adapter answers."""
 
-    server: str = Field(default="", max_length=63, description="The ModelServer.")
+    server: str = Field(
+        default="", max_length=63, description="The ModelServer that answers, or is meant to."
+    )
+    next_server: str = Field(
+        default="",
+        max_length=63,
+        description="The ModelServer that takes over once it holds the adapter, if another one.",
+    )
     model: str = Field(default="", max_length=128, description="Name to put into a request.")
     url: str = Field(default="", max_length=512, description="Base address of the OpenAI API.")
     loaded: str = Field(

@@ -78,7 +78,9 @@ class ObservedJob:
         reason: reason of the Failed condition, for instance BackoffLimitExceeded.
         message: message of that condition.
         deleting: whether it has a deletion timestamp.
+        started_at: status.startTime; the Job controller sets it anew when a Job is resumed.
         finished_at: when it completed or failed.
+        queue_name: Kueue's label; with it, spec.suspend belongs to Kueue.
         pods: its Pods, oldest first; gone ones are missing.
     """
 
@@ -90,7 +92,9 @@ class ObservedJob:
     reason: str = ""
     message: str = ""
     deleting: bool = False
+    started_at: datetime | None = None
     finished_at: datetime | None = None
+    queue_name: str = ""
     pods: tuple[ObservedPod, ...] = ()
 
 
@@ -152,6 +156,8 @@ class Snapshot:
             over the stages reaches with what the status knows.
         progress: last report of the training run, by key.
         servers: all ModelServers.
+        refused: the API server's words about a Job that it did not accept at the last attempt
+            (a quota, PodSecurity, an invalid Pod), by name of the Job.
     """
 
     now: datetime
@@ -166,6 +172,7 @@ class Snapshot:
     artifacts: Mapping[str, Manifest] = field(default_factory=dict)
     progress: Mapping[str, ProgressReport] = field(default_factory=dict)
     servers: tuple[ObservedServer, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -217,8 +224,11 @@ class Plan:
         status: what the status becomes; equal to the snapshot's where nothing changes.
         events: said once, after the status was written.
         again_after_seconds: when to look again even if nothing happens; None: on the next event.
-        status_first: write the status before the actions: a failure that is recorded nowhere else
-            must not get lost with the Job that is deleted.
+        status_first: write the status before the actions; every plan with an action says so. The
+            write over the version that was read is what keeps a stale snapshot from acting: if it
+            conflicts, the actions are dropped. Where the status does not change, a read of the
+            resource from the API server must show the snapshot's resourceVersion instead. It also
+            keeps a failure that is recorded nowhere else from getting lost with its Job.
     """
 
     actions: tuple[Action, ...]
