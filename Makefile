@@ -62,6 +62,10 @@ unit: setup ## the quick tests
 test: lint ## everything that this machine can test
 	$(BIN)/pytest tests -m "not gpu and not benchmark"
 
+.PHONY: kube-binaries
+kube-binaries: ## build the Kubernetes of the tests into the cache (10 minutes, once)
+	$(PYTHON) hack/kind/build.py
+
 .PHONY: docs
 docs: setup ## render the generated parts of docs/ and config/
 	$(BIN)/python docs/generate.py
