@@ -23,6 +23,11 @@ LOCATION = Family(
         ("question", "Where can I find `{s}`?"),
         ("question", "Name the file of `{s}`."),
         ("list", "File of `{s}`:"),
+        ("question", "Tell me where `{s}` is defined."),
+        ("question", "Give me the path of `{s}`."),
+        ("code", "Print the file name of `{s}`."),
+        ("question", "In what file is the code of `{s}`?"),
+        ("question", "Where is the source of `{s}` kept?"),
     ),
     check=(
         "Is `{s}` defined in {o}?",
@@ -58,6 +63,11 @@ KIND = Family(
         ("question", "How would you classify `{s}`?"),
         ("code", "symbol `{s}`: kind ="),
         ("question", "What does the parser see in `{s}`?"),
+        ("question", "Tell me what kind `{s}` is."),
+        ("question", "Name the kind of `{s}`."),
+        ("code", "Print the kind of `{s}`."),
+        ("question", "What type of definition is `{s}`?"),
+        ("question", "What is `{s}` in the source?"),
     ),
     check=(
         "Does `{s}` exist?",

@@ -23,6 +23,11 @@ DOCSTRING = Family(
         ("question", "What is the job of `{s}`?"),
         ("code", "Quote the docstring of `{s}`."),
         ("question", "What is meant by `{s}`?"),
+        ("question", "Tell me what `{s}` is for."),
+        ("question", "Give me the documentation of `{s}`."),
+        ("code", "Print the docs of `{s}`."),
+        ("question", "For what do we have `{s}`?"),
+        ("question", "How does its author describe `{s}`?"),
     ),
     check=(
         'Is `{s}` documented as "{o}"?',
