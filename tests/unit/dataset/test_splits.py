@@ -46,7 +46,7 @@ def split(graph: Graph, *, percent: int = 20, seed: int = 17) -> Split:
 
 
 @given(seed=st.integers(0, 2**31 - 1), percent=st.integers(0, 50))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_class_and_its_methods_stay_together(graph: Graph, seed: int, percent: int) -> None:
     found = split(graph, percent=percent, seed=seed)
     for side in (found.held_out, found.text_only):
@@ -57,7 +57,7 @@ def test_a_class_and_its_methods_stay_together(graph: Graph, seed: int, percent:
 
 
 @given(seed=st.integers(0, 2**31 - 1), percent=st.integers(0, 50))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_copies_are_on_the_same_side(graph: Graph, seed: int, percent: int) -> None:
     found = split(graph, percent=percent, seed=seed)
     one, other = (n.id for n in graph.nodes.values() if n.name in ("add_up", "sum_up"))

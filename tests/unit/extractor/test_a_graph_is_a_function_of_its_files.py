@@ -4,7 +4,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanodex.api.parameters import ExtractorConfig
@@ -43,7 +43,7 @@ def _extract(
     )
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3)
 @given(
     edits=st.lists(
         st.dictionaries(st.sampled_from(sorted(_PIECES)), st.integers(0, len(_EDITS) - 1)),

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nanodex.errors import UserError
@@ -65,7 +65,6 @@ def test_a_refused_name_is_shown_without_its_effects() -> None:
     assert shown(b"a\nb\x1b[1m\xff\\") == r"a\nb\x1b[1m\xff" + "\\\\"
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.binary(), st.binary())
 def test_different_paths_are_shown_differently(one: bytes, other: bytes) -> None:
     assert shown(one).isprintable()

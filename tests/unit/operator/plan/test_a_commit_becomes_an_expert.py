@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from nanodex.api.stages import Task
 from nanodex.api.status import ConditionType, StageState
 
 
