@@ -70,6 +70,10 @@ kube-binaries: ## build the Kubernetes of the tests into the cache (10 minutes, 
 docs: setup ## render the generated parts of docs/ and config/
 	$(BIN)/python docs/generate.py
 
+.PHONY: golden
+golden: setup ## write the golden files of the unit tests anew
+	$(BIN)/pytest tests/unit/operator -q --write-golden
+
 .PHONY: bench
 bench: setup ## figures of each stage as JSON
 	$(BIN)/python tests/benchmarks/bench.py

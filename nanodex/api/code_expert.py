@@ -152,7 +152,9 @@ class Pod(Contract):
 class TrainingSpec(TrainingConfig):
     """Training parameters and how the cluster runs them."""
 
-    nodes: int = Field(default=1, ge=1, le=64, description="More than 1: torchrun on each.")
+    nodes: int = Field(
+        default=1, ge=1, le=64, description="Pods that train together, one process each."
+    )
     active_deadline: str = Field(
         default="24h",
         pattern=r"^([0-9]+[hms])+$",

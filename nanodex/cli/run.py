@@ -1,6 +1,5 @@
-"""`nanodex run`, `stage` and `report`: from commit to evaluated adapter, on a store."""
+"""`nanodex run` and `report`: from commit to evaluated adapter, on a store."""
 
-import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,13 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from nanodex.api.code_expert import CodeExpert
-from nanodex.api.reasons import ExitCode
-from nanodex.api.stages import StageName
 from nanodex.artifacts import open_store
-from nanodex.cli.output import Output, OutputOption, as_json, console, emit, reports_errors
+from nanodex.cli.output import Output, OutputOption, console, emit, reports_errors
 from nanodex.cli.single_stage import CacheOption, cache_folder
 from nanodex.config import load_expert
-from nanodex.pipeline import RunReport, finish, run_expert, run_one, shown, stop_on_signals
+from nanodex.pipeline import RunReport, run_expert, shown, stop_on_signals
 from nanodex.source.credentials import Credentials, read_credentials
 
 app = typer.Typer()
@@ -48,7 +45,13 @@ def read_expert(path: Path, *, repository: Path | None) -> CodeExpert:
     return expert.model_copy(update={"spec": expert.spec.model_copy(update={"source": source})})
 
 
-def _credentials(folder: Path | None) -> Credentials | None:
+def read_secret(folder: Path | None) -> Credentials | None:
+    """Read the credentials in a folder, if one is named.
+
+    Raises:
+        UserError: they cannot be used.
+        TryAgain: the folder is empty.
+    """
     return read_credentials(folder) if folder is not None else None
 
 
@@ -74,7 +77,7 @@ def run(
             cache=cache_folder(cache),
             stop=stop,
             display=shown(),
-            credentials=_credentials(credentials),
+            credentials=read_secret(credentials),
         )
     emit(summary(report), output=output, text=lambda: print_report(report))
     report.require_passed()
@@ -131,42 +134,6 @@ def print_scores(report: RunReport) -> None:
             str(one.score.questions),
         )
     console.print(table)
-
-
-@app.command()
-def stage(
-    name: Annotated[StageName, typer.Argument(help="Which stage.")],
-    expert: Annotated[Path, typer.Option(help="YAML file of the CodeExpert.")],
-    store: StoreOption = DEFAULT_STORE,
-    repository: RepositoryOption = None,
-    credentials: CredentialsOption = None,
-    cache: CacheOption = None,
-    termination_message: Annotated[
-        Path | None, typer.Option(help="File for the last word, in a Pod /dev/termination-log.")
-    ] = None,
-) -> None:
-    """Run one stage on the store's artifacts, as a Job does; prints its last word as JSON.
-
-    Example: nanodex stage train --expert expert.yaml --store s3://nanodex/prod
-    """
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    with stop_on_signals() as stop:
-        message = finish(
-            name,
-            lambda: run_one(
-                read_expert(expert, repository=repository),
-                name,
-                store=open_store(store),
-                cache=cache_folder(cache),
-                stop=stop,
-                display=shown(),
-                credentials=_credentials(credentials),
-            ),
-            message_path=termination_message,
-        )
-    typer.echo(as_json(message))
-    if message.exit_code is not ExitCode.DONE:
-        raise typer.Exit(int(message.exit_code))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from nanodex.pipeline.local import RunReport, find_upstream, pin, run_expert, ru
 from nanodex.pipeline.progress import StageProgress, as_lines, hidden, on_terminal, shown
 from nanodex.pipeline.runner import StageResult, run_stage
 from nanodex.pipeline.signals import StopFlag, stop_on_signals
-from nanodex.pipeline.termination import finish
+from nanodex.pipeline.termination import finish, finish_resolve
 from nanodex.pipeline.workspace import Workspace
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "as_lines",
     "find_upstream",
     "finish",
+    "finish_resolve",
     "hidden",
     "on_terminal",
     "pin",

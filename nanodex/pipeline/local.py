@@ -133,19 +133,31 @@ def run_one(
     pinned: Pinned | None = None,
     credentials: Credentials | None = None,
     builder: StageBuilder = build_stage,
+    expected_key: str = "",
 ) -> StageResult:
     """Run one stage on the artifacts of the stages before it; arguments as for `run_expert`.
 
+    `expected_key` is the key that the run must have, as another program computed it; empty for any.
+
     Raises:
-        UserError: a stage before it has no artifact yet; or BelowThreshold after evaluate, whose
-            artifact is published all the same.
+        UserError: a stage before it has no artifact yet; the key is another one; or BelowThreshold
+            after evaluate, whose artifact is published all the same.
     """
     pinned = pinned or pin(expert, credentials=credentials)
     workspace = Workspace(cache)
     upstream = find_upstream(expert, name, store=store, pinned=pinned)
+    identity = identify(expert, name, pinned=pinned, upstream=_digests(upstream))
+    if expected_key not in ("", identity.key):
+        # Whoever waits for that key would never see the artifact, and start the work again.
+        raise UserError(
+            f"this image gives the run of {name} the key {identity.key}, not {expected_key}",
+            reason=Reason.INVALID_INPUT,
+            hint="Image and operator are of versions that do not fit together; use images of the "
+            "operator's version.",
+        )
     result = run_stage(
         builder(expert, name),
-        identity=identify(expert, name, pinned=pinned, upstream=_digests(upstream)),
+        identity=identity,
         upstream=upstream,
         supplies=_supplies(expert, pinned=pinned, cache=cache, credentials=credentials),
         store=store,

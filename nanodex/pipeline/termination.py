@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from nanodex.api.identity import Pinned
 from nanodex.api.manifest import TerminationMessage
 from nanodex.api.reasons import ExitCode
 from nanodex.api.stages import StageName, Task
@@ -24,14 +25,27 @@ def finish(
         work: returns the result or raises.
         message_path: file for the message as JSON, in a Pod /dev/termination-log.
     """
+    return _finish(Task(stage), lambda: _of_result(work()), message_path=message_path)
+
+
+def finish_resolve(
+    work: Callable[[], Pinned], *, message_path: Path | None = None
+) -> TerminationMessage:
+    """Do the same for `work` that asks what references mean; metrics hold the answer."""
+    return _finish(Task.RESOLVE, lambda: _of_pinned(work()), message_path=message_path)
+
+
+def _finish(
+    task: Task, work: Callable[[], TerminationMessage], *, message_path: Path | None
+) -> TerminationMessage:
     try:
-        message = _of_result(work())
+        message = work()
     except NanodexError as error:
-        message = _of_error(stage, error)
+        message = _of_error(task, error)
     except Exception as error:
-        _log.exception("%s failed; this is a bug of nanodex", stage)
+        _log.exception("%s failed; this is a bug of nanodex", task)
         message = TerminationMessage(
-            stage=Task(stage),
+            stage=task,
             exit_code=ExitCode.BUG,
             message=f"{type(error).__name__}: {error}"[:1024],
             hint="Please report it with the log above.",
@@ -55,9 +69,17 @@ def _of_result(result: StageResult) -> TerminationMessage:
     )
 
 
-def _of_error(stage: StageName, error: NanodexError) -> TerminationMessage:
+def _of_pinned(pinned: Pinned) -> TerminationMessage:
     return TerminationMessage(
-        stage=Task(stage),
+        stage=Task.RESOLVE,
+        exit_code=ExitCode.DONE,
+        metrics={"commit": pinned.commit, "baseModelRevision": pinned.base_model_revision},
+    )
+
+
+def _of_error(task: Task, error: NanodexError) -> TerminationMessage:
+    return TerminationMessage(
+        stage=task,
         exit_code=error.exit_code,
         reason=error.reason,
         message=error.message[:1024],

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nanodex.api.reasons import Reason
-from nanodex.errors import UserError
+from nanodex.errors import NanodexError, TryAgain, UserError
 
 # A Secret holds at most 1 MiB; a credential is far smaller.
 _MAX_BYTES = 1 << 16
@@ -44,6 +44,7 @@ def read_credentials(folder: Path) -> Credentials:
 
     Raises:
         UserError: a file cannot be read, is too large, is not text, or half of a pair is missing.
+        TryAgain: the folder is empty: the Secret is not there yet.
     """
     credentials = Credentials(
         username=_line(folder / "username"),
@@ -62,7 +63,7 @@ def read_credentials(folder: Path) -> Credentials:
     if credentials.bearer_token and credentials.password:
         raise _wrong(folder, "it has both bearerToken and password")
     if credentials == Credentials():
-        raise _wrong(folder, "none of the known keys is there")
+        raise _nothing(folder)
     return credentials
 
 
@@ -87,6 +88,18 @@ def _text(path: Path) -> str:
         return content.decode()
     except UnicodeDecodeError:
         raise _wrong(path.parent, f"{path.name} is not text") from None
+
+
+def _nothing(folder: Path) -> NanodexError:
+    # The kubelet's own entries start with two dots; without the Secret they are all there is.
+    if not folder.is_dir() or any(not path.name.startswith("..") for path in folder.glob("*")):
+        return _wrong(folder, "none of the known keys is there")
+    return TryAgain(
+        f"there are no git credentials in {folder}",
+        reason=Reason.AUTHENTICATION_FAILED,
+        hint="create the Secret that source.git.secretRef names, with username and password, or "
+        "bearerToken, or identity and known_hosts",
+    )
 
 
 def _wrong(folder: Path, what: str) -> UserError:

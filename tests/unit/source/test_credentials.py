@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from nanodex.errors import UserError
+from nanodex.errors import TryAgain, UserError
 from nanodex.source.credentials import Credentials, read_credentials
 
 
@@ -26,7 +26,7 @@ def test_a_secret_does_not_show_in_repr(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "none of the known keys"),
+        ({"token": "x"}, "none of the known keys"),
         ({"username": "a"}, "username and password belong together"),
         ({"identity": "key"}, "identity and known_hosts belong together"),
         ({"username": "a", "password": "b", "bearerToken": "c"}, "both bearerToken and password"),
@@ -40,3 +40,10 @@ def test_what_is_wrong_with_a_secret_is_said_without_its_value(
     with pytest.raises(UserError, match=message) as caught:
         read_credentials(secret(tmp_path, **files))
     assert "evil" not in str(caught.value)
+
+
+def test_a_secret_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "..data").mkdir()
+    with pytest.raises(TryAgain, match="no git credentials") as caught:
+        read_credentials(tmp_path)
+    assert "create the Secret" in caught.value.hint

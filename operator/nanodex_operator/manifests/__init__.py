@@ -1,0 +1,1 @@
+"""Pure builders of what the operator creates: values in, Kubernetes objects as JSON values out."""
