@@ -11,7 +11,12 @@ from nanodex.dataset.draw import Draw
 from nanodex.dataset.qa_generator import QaGenerator
 from nanodex.dataset.templates import Template
 from nanodex.dataset.topics import Topic
-from nanodex.dataset.validators import HIGHEST_AUC, one_answer, template_auc
+from nanodex.dataset.validators import (
+    HIGHEST_AUC,
+    one_answer,
+    template_auc,
+    templates_tell,
+)
 from nanodex.errors import Interrupted, UserError
 
 _VALIDATION_PERCENT = 5
@@ -92,10 +97,11 @@ def require_neutral_templates(examples: list[Example]) -> None:
     Raises:
         UserError: it does.
     """
-    auc = template_auc([example for example in examples if example.meta.split == "train"])
-    if auc >= HIGHEST_AUC:
+    trained = [example for example in examples if example.meta.split == "train"]
+    if templates_tell(trained):
         raise UserError(
-            f"templates tell the polarity: AUC {auc:.3f}, allowed is less than {HIGHEST_AUC}",
+            f"templates tell the polarity: AUC {template_auc(trained):.3f}, allowed is less than "
+            f"{HIGHEST_AUC}",
             reason=Reason.NOTHING_TO_LEARN,
             hint="raise dataset.maxFacts, or set dataset.negativesRatio to 0.5",
         )

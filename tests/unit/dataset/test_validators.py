@@ -7,7 +7,7 @@ import pytest
 from nanodex.api.records import Example, ExampleMeta, Message, Polarity, Predicate
 from nanodex.dataset.facts import Claim, FactCollector
 from nanodex.dataset.sites import raise_claims, usage_claims
-from nanodex.dataset.validators import Prover, one_answer, template_auc
+from nanodex.dataset.validators import Prover, one_answer, template_auc, templates_tell
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,26 @@ def asked(template: str, *, positives: int, negatives: int) -> list[Example]:
 def test_a_template_that_is_always_denied_is_found_out() -> None:
     examples = asked("where", positives=20, negatives=0) + asked("does", positives=0, negatives=10)
     assert template_auc(examples) == 1.0
+
+
+def test_a_template_tells_if_it_is_denied_more_often_than_by_chance() -> None:
+    leaning = [
+        example
+        for number in range(20)
+        for example in asked(f"t{number}", positives=12, negatives=12 if number % 2 else 2)
+    ]
+    assert template_auc(leaning) > 0.55
+    assert templates_tell(leaning)
+
+
+def test_what_chance_alone_does_to_a_small_dataset_is_no_leak() -> None:
+    small = [
+        example
+        for number in range(6)
+        for example in asked(f"t{number}", positives=5, negatives=2 + 2 * (number % 2))
+    ]
+    assert template_auc(small) > 0.55
+    assert not templates_tell(small)
 
 
 def test_equal_shares_tell_nothing() -> None:
