@@ -171,12 +171,16 @@ def load_graph(path: Path) -> Graph:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
             return _load(database)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, _Forged) as error:
         raise UserError(
             f"{path} is not a nanodex graph: {error}",
             reason=Reason.INVALID_INPUT,
             hint="make it again with `nanodex extract`",
         ) from error
+
+
+class _Forged(Exception):
+    """A row names a node that is not there."""
 
 
 def _load(database: sqlite3.Connection) -> Graph:
@@ -203,6 +207,18 @@ def _load(database: sqlite3.Connection) -> Graph:
     for node in nodes.values():
         if node.parent is not None:
             children[node.parent].append(node.id)
+    for table, named in (
+        ("nodes", children),
+        ("edges", outgoing),
+        ("edges", incoming),
+        ("parameters", parameters),
+        ("raise_sites", raise_sites),
+        ("attributes", attributes),
+        ("refs_unresolved", unresolved),
+    ):
+        # SQLite checks references only where the writer asked it to.
+        for node_id in named.keys() - nodes.keys():
+            raise _Forged(f"a row of {table} names node {node_id}, which is not there")
     return Graph(
         meta=dict(database.execute("SELECT key, value FROM meta")),
         files={row[0]: SourceFile(*row) for row in database.execute(_select("files", SourceFile))},
