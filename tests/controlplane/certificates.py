@@ -50,21 +50,30 @@ class Authority:
 
     def client(self, user: str, *, groups: Sequence[str] = ()) -> KeyPair:
         """Sign who a client is."""
-        return self._signed(_named(user, *groups), usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+        return self._signed(_named(user, *groups), usages=[ExtendedKeyUsageOID.CLIENT_AUTH])
 
     def server(self, name: str, *, hosts: Sequence[str]) -> KeyPair:
         """Sign where a server is: each host is a DNS name or an address."""
-        return self._signed(_named(name), usage=ExtendedKeyUsageOID.SERVER_AUTH, hosts=hosts)
+        return self._signed(_named(name), usages=[ExtendedKeyUsageOID.SERVER_AUTH], hosts=hosts)
+
+    def member(self, name: str, *, hosts: Sequence[str]) -> KeyPair:
+        """Sign a server that is a client of its own kind, as etcd is of itself."""
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+        return self._signed(_named(name), usages=usages, hosts=hosts)
 
     def _signed(
-        self, name: x509.Name, *, usage: x509.ObjectIdentifier, hosts: Sequence[str] = ()
+        self,
+        name: x509.Name,
+        *,
+        usages: Sequence[x509.ObjectIdentifier],
+        hosts: Sequence[str] = (),
     ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
             _builder(name, issuer=self._name, key=key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
                 critical=False,

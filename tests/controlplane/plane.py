@@ -6,6 +6,7 @@ Every flag is either what kubeadm sets, or has a comment.
 
 import contextlib
 import random
+import shutil
 import socket
 import threading
 import time
@@ -22,7 +23,7 @@ SERVERS = ("etcd", "kube-apiserver", "kube-controller-manager")
 # Below the range that the kernel takes the ports of outgoing connections from: a client that keeps
 # trying a stopped server's port would else, sooner or later, be given that port and meet itself.
 _PORTS = range(20_000, 30_000)
-_START_SECONDS = 60.0
+_START_SECONDS = 90.0
 
 
 class ControlPlane:
@@ -31,6 +32,7 @@ class ControlPlane:
     def __init__(self, folder: Path, *, binaries: Mapping[str, Path]) -> None:
         self.folder = folder
         self._credentials = folder / "credentials"
+        self._data = folder / "etcd"
         self._credentials.mkdir(parents=True, mode=0o700)
         self._clients = Authority("nanodex-test-clients")
         self._storage = Authority("nanodex-test-etcd")
@@ -62,11 +64,12 @@ class ControlPlane:
         )
 
     def stop(self) -> None:
-        """End everything at once; the folder stays."""
+        """End everything at once; the logs stay."""
         self.api.close()
         for server in (self._controllers, self._apiserver, self._etcd):
             server.kill()
         self._group.end()
+        shutil.rmtree(self._data, ignore_errors=True)
 
     def start_apiserver(self) -> None:
         """Start the API server, on the same port as before, and wait until it is ready."""
@@ -159,7 +162,7 @@ class ControlPlane:
         hosts = ("127.0.0.1", "localhost", "kubernetes.default.svc")
         for name, pair in (
             ("apiserver", self._clients.server("kube-apiserver", hosts=hosts)),
-            ("etcd", self._storage.server("etcd", hosts=("127.0.0.1", "localhost"))),
+            ("etcd", self._storage.member("etcd", hosts=("127.0.0.1", "localhost"))),
             ("etcd-client", self._storage.client("kube-apiserver")),
         ):
             self._write(f"{name}.crt", pair.certificate)
@@ -182,12 +185,13 @@ class ControlPlane:
         client = f"https://127.0.0.1:{self._ports['etcd']}"
         peer = f"http://127.0.0.1:{self._ports['peer']}"
         return {
-            "data-dir": str(self.folder / "etcd"),
+            "name": "nanodex-test",
+            "data-dir": str(self._data),
             "listen-client-urls": client,
             "advertise-client-urls": client,
             "listen-peer-urls": peer,
             "initial-advertise-peer-urls": peer,
-            "initial-cluster": f"default={peer}",
+            "initial-cluster": f"nanodex-test={peer}",
             "cert-file": str(self._credentials / "etcd.crt"),
             "key-file": str(self._credentials / "etcd.key"),
             "trusted-ca-file": str(self._credentials / "storage.crt"),
