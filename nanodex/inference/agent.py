@@ -21,8 +21,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from nanodex.inference.desired import BASE_MODEL_NAME
-from nanodex.inference.directory import Directory, EngineState, NotReady, Route, UnknownModel
+from nanodex.api.agent_report import EngineState
+from nanodex.api.desired import BASE_MODEL_NAME
+from nanodex.inference.directory import Directory, NotReady, Route, UnknownModel
 from nanodex.inference.engine_client import EngineClient
 from nanodex.inference.messages import (
     BadRequest,

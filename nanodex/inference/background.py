@@ -12,18 +12,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from nanodex.api.agent_report import AdapterState, AgentReport
+from nanodex.api.desired import DesiredSet, ServedExpert
 from nanodex.api.parameters import InferenceConfig
 from nanodex.api.progress import Progress, Silent
 from nanodex.api.reasons import ExitCode, Reason
 from nanodex.errors import Interrupted, NanodexError, TryAgain
-from nanodex.inference.desired import (
-    DesiredSet,
-    ServedExpert,
-    desired_for,
-    read_desired,
-    write_desired,
-)
-from nanodex.inference.directory import AdapterState, ServerStatus
+from nanodex.inference.desired import desired_for, read_desired, write_desired
 from nanodex.inference.engine_log import STEPS, read_from, start_step, tail
 from nanodex.inference.state import (
     DRAIN_SECONDS,
@@ -141,7 +136,7 @@ def _give(folder: StateFolder, desired: DesiredSet, *, progress: Progress) -> Se
     write_desired(folder.desired, wanted)
     deadline = time.monotonic() + _ADOPT_SECONDS
     while True:
-        status = read_model(folder.status, ServerStatus)
+        status = read_model(folder.status, AgentReport)
         info = find_server(folder.root)
         settled = (
             status is not None

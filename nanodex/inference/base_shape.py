@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nanodex.api.engine_arguments import TARGET_MODULES
 from nanodex.api.reasons import Reason
 from nanodex.errors import UserError
-from nanodex.inference.engine_command import TARGET_MODULES, ModelShape
+from nanodex.inference.engine_command import ModelShape
 from nanodex.inference.tensor_header import read_tensors
 
 _MAX_CONFIG_BYTES = 1 << 20

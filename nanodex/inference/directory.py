@@ -1,63 +1,23 @@
 """Which public model means which adapter in the engine, right now.
 
 The synchroniser publishes, the agent asks. Only adapters that were proved are ever in here as
-routes; a model that is known but not loaded yet is waited for, within bounds.
+routes; a model that is known but not in the engine is waited for, within bounds, and the wait is
+what brings it back.
 """
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from pydantic import Field
-
-from nanodex.api.base import Contract
-from nanodex.api.reasons import Reason
-from nanodex.inference.desired import BASE_MODEL_NAME
-from nanodex.inference.parity import ParityResult
+from nanodex.api.agent_report import AdapterReport, AgentReport, EngineState
+from nanodex.api.desired import BASE_MODEL_NAME
 
 # Requests that may wait for an adapter at the same time, and for how long each.
 MAX_WAITING = 64
 WAIT_SECONDS = 20.0
-
-
-class AdapterState(StrEnum):
-    """Where one version of an expert is on its way into the engine."""
-
-    PENDING = "pending"
-    LOADED = "loaded"
-    QUARANTINED = "quarantined"
-
-
-class AdapterStatus(Contract):
-    """What the agent reports of one version of an expert."""
-
-    name: str = Field(description="Public name, <namespace>/<name>.")
-    digest: str
-    state: AdapterState
-    reason: Reason | None = None
-    message: str = ""
-    parity: ParityResult | None = None
-
-
-class EngineState(StrEnum):
-    """Whether requests can be answered."""
-
-    STARTING = "starting"
-    READY = "ready"
-    DRAINING = "draining"
-
-
-class ServerStatus(Contract):
-    """status.json: what is served, for operators and for the command line."""
-
-    generation: int = Field(description="Generation of the desired set that was last looked at.")
-    engine: EngineState
-    restarts: int = 0
-    message: str = ""
-    adapters: tuple[AdapterStatus, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +29,17 @@ class Route:
     engine_name: str
     # System message that the adapter was trained with; empty for the base model.
     system: str = ""
+    # What the answer comes from; empty for the base model.
+    digest: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Obstacle:
+    """Why a known model cannot answer, and seconds until another try; None: none is worth it."""
+
+    message: str
+    retry_after: int | None
 
 
 BASE_ROUTE = Route(public_name=BASE_MODEL_NAME, engine_name=BASE_MODEL_NAME)
@@ -91,16 +62,28 @@ class Directory:
     """The published state, shared by the synchroniser and the agent on one event loop."""
 
     engine: EngineState = EngineState.STARTING
+    # Requests are still answered, but no more of them shall come.
+    leaving: bool = False
     generation: int = 0
+    content_hash: str = ""
+    base_model_revision: str = ""
     restarts: int = 0
     message: str = ""
     # By public name: bare names, pinned names.
     routes: Mapping[str, Route] = field(default_factory=dict)
-    adapters: tuple[AdapterStatus, ...] = ()
-    # Names that the desired set holds, with what stands in their way: empty while they load.
-    waiting: Mapping[str, str] = field(default_factory=dict)
+    # The routes and what comes back when it is asked for.
+    catalogue: Mapping[str, Route] = field(default_factory=dict)
+    adapters: tuple[AdapterReport, ...] = ()
+    # Names that the desired set holds and that have no route, with what stands in their way.
+    waiting: Mapping[str, Obstacle | None] = field(default_factory=dict)
     in_flight: Counter[str] = field(default_factory=Counter)
-    _waiters: int = 0
+    # Engine names, with the end of their last request.
+    last_used: dict[str, float] = field(default_factory=dict)
+    # Public names that requests wait for.
+    asked: Counter[str] = field(default_factory=Counter)
+    # Set when somebody begins to wait; whoever looks clears it.
+    wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    clock: Callable[[], float] = time.monotonic
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def changed(self) -> None:
@@ -108,19 +91,21 @@ class Directory:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def status(self) -> ServerStatus:
+    def report(self) -> AgentReport:
         """The state as a value."""
-        return ServerStatus(
+        return AgentReport(
             generation=self.generation,
+            content_hash=self.content_hash,
             engine=self.engine,
             restarts=self.restarts,
             message=self.message,
+            base_model_revision=self.base_model_revision,
             adapters=self.adapters,
         )
 
     def models(self) -> tuple[str, ...]:
-        """Public names that answer now, the base model first."""
-        return (BASE_MODEL_NAME, *sorted(self.routes))
+        """Public names that answer, the base model first."""
+        return (BASE_MODEL_NAME, *sorted({**self.catalogue, **self.routes}))
 
     async def find(self, model: str) -> Route:
         """The route of a public model; waits a bounded time for one that is on its way.
@@ -132,9 +117,10 @@ class Directory:
         route = self._route(model)
         if route is not None:
             return route
-        if self._waiters >= MAX_WAITING:
+        if self.asked.total() >= MAX_WAITING:
             raise NotReady(f"{model} is being loaded", retry_after=5)
-        self._waiters += 1
+        self.asked[model] += 1
+        self.wanted.set()
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 while route is None:
@@ -143,7 +129,9 @@ class Directory:
         except TimeoutError:
             raise NotReady(f"{model} is being loaded", retry_after=5) from None
         finally:
-            self._waiters -= 1
+            self.asked[model] -= 1
+            if not self.asked[model]:
+                del self.asked[model]
         return route
 
     @contextmanager
@@ -154,6 +142,7 @@ class Directory:
             yield
         finally:
             self.in_flight[route.engine_name] -= 1
+            self.last_used[route.engine_name] = self.clock()
 
     def _route(self, model: str) -> Route | None:
         """The route, or None if it is worth waiting for."""
@@ -171,5 +160,5 @@ class Directory:
         if model not in self.waiting:
             raise UnknownModel(model)
         if obstacle := self.waiting[model]:
-            raise NotReady(obstacle, retry_after=None)
+            raise NotReady(obstacle.message, retry_after=obstacle.retry_after)
         return None

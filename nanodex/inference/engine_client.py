@@ -5,12 +5,13 @@ every change.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from nanodex.inference.desired import BASE_MODEL_NAME
+from nanodex.api.desired import BASE_MODEL_NAME
 
 # The host is never resolved: every connection goes to the socket.
 _BASE_URL = "http://engine"
@@ -20,6 +21,7 @@ _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepa
 _CALL_SECONDS = 30.0
 # Loading copies weights; parity runs prompts behind whatever users have queued.
 _SLOW_CALL_SECONDS = 300.0
+_NUMBER = re.compile(r"\d+")
 
 
 class EngineUnreachable(Exception):
@@ -85,6 +87,24 @@ class EngineClient:
         """
         return await self._change("/v1/unload_lora_adapter", {"lora_name": name})
 
+    async def slots(self) -> frozenset[int]:
+        """Numbers of the adapters whose weights the engine holds; of a CPU engine alone.
+
+        Raises:
+            EngineUnreachable: no valid answer.
+        """
+        # vLLM 0.32 sends the worker's set as a list; others send its text.
+        results = await self._control("list_loras")
+        return frozenset(int(number) for number in _NUMBER.findall(str(results)))
+
+    async def free_slot(self, number: int) -> None:
+        """Drop the weights of an adapter whose name was unloaded.
+
+        Raises:
+            EngineUnreachable: no answer.
+        """
+        await self._control("remove_lora", number)
+
     async def prompt_logprobs(self, model: str, tokens: tuple[int, ...]) -> tuple[float, ...]:
         """Log-probabilities of `tokens[1:]`, each given the tokens before it; natural logarithm.
 
@@ -121,6 +141,19 @@ class EngineClient:
         except httpx.HTTPError:
             return b""
         return answer.content if answer.status_code == 200 else b""
+
+    async def _control(self, method: str, *arguments: int) -> Any:
+        """Call a method of the engine's worker and return its results."""
+        body = await self._json(
+            "POST",
+            "/collective_rpc",
+            seconds=_CALL_SECONDS,
+            content={"method": method, "args": list(arguments)},
+        )
+        try:
+            return body["results"]
+        except (KeyError, TypeError) as error:
+            raise EngineUnreachable(f"{method} answered {body!r:.200}") from error
 
     async def _change(self, path: str, content: dict[str, Any]) -> tuple[int, str]:
         try:

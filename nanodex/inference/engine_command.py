@@ -1,7 +1,6 @@
-"""The command line and environment of vLLM, as a pure function of the configuration.
+"""The command line and environment of vLLM on this machine, as a pure function.
 
-vLLM has some hundred options and a few of them decide whether answers are right; each one used here
-says why. Nothing in this module starts anything.
+What a Pod shares with it is in `nanodex.api.engine_arguments`. Nothing here starts anything.
 """
 
 import sys
@@ -9,19 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
+from nanodex.api.engine_arguments import (
+    ENGINE_MODULE,
+    Device,
+    EngineSettings,
+    ServedDtype,
+    engine_arguments,
+    engine_environment,
+    served_dtype,
+)
 from nanodex.api.parameters import InferenceConfig
-from nanodex.inference.desired import BASE_MODEL_NAME
 
-Device = Literal["cpu", "cuda"]
-ServedDtype = Literal["float32", "bfloat16", "float16"]
-
-# Linear layers that may carry an adapter. Named one by one, so that lm_head is not wrapped:
-# prompt_logprobs in a mixed batch would kill the engine (vLLM issue 16668).
-TARGET_MODULES = (
-    "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
-)  # fmt: skip
 # Prompts of full length that fit into the KV cache of a CPU engine at the same time.
 _CPU_CONCURRENT_PROMPTS = 8
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -53,8 +51,8 @@ class EngineCommand:
     socket: Path
     device: Device
     dtype: ServedDtype
-    # Adapters that one run of the engine may ever load; None: no limit.
-    adapter_budget: int | None
+    # Adapters that may be registered with the engine at once.
+    resident: int
 
 
 def installed_device() -> Device:
@@ -64,13 +62,6 @@ def installed_device() -> Device:
     except metadata.PackageNotFoundError:
         return "cuda"
     return "cpu"
-
-
-def served_dtype(config: InferenceConfig, device: Device) -> ServedDtype:
-    """The data type that the engine computes in; `auto` is resolved here, not by vLLM."""
-    if config.dtype != "auto":
-        return config.dtype
-    return "bfloat16" if device == "cuda" else "float32"
 
 
 def parity_limit(config: InferenceConfig, dtype: ServedDtype) -> float:
@@ -111,44 +102,28 @@ def build_engine_command(
         cache: folder for the engine's bytecode.
         python: interpreter that has vLLM.
     """
-    dtype = served_dtype(config, device)
-    # The CPU build reads "no adapter" (-1) as the last slot: a base request beside adapter traffic
-    # would get the answer of whatever lies there (vLLM PR 48421). So there is one slot more than
-    # will ever be filled; slots are not freed by unloading, so the count is for the engine's life.
-    slots = config.max_loaded + 1 if device == "cpu" else config.max_loaded
-    argv = [
-        # Not `vllm serve`: in the CPU build it looks for a distribution named vllm and ends.
-        python, "-m", "vllm.entrypoints.launchers.api_server.entry",
-        "--model", str(base_model),
-        "--served-model-name", BASE_MODEL_NAME,
-        "--uds", str(socket),
-        # A second API process would hold a model list of its own.
-        "--api-server-count", "1",
-        "--dtype", dtype,
-        "--max-model-len", str(config.max_model_len),
-        "--enable-lora",
-        "--max-loras", str(slots),
-        "--max-lora-rank", str(config.max_rank),
-        "--lora-target-modules", *TARGET_MODULES,
-        "--generation-config", "vllm",
-        "--disable-uvicorn-access-log",
-        "--disable-fastapi-docs",
-    ]  # fmt: skip
-    if device == "cpu":
-        size = kv_cache_bytes(shape, dtype=dtype, max_model_len=config.max_model_len)
-        # With adapters the CPU build compiles nothing in any case; saying so skips its preparation.
-        argv += ["--enforce-eager", "--kv-cache-memory-bytes", str(size)]
+    dtype = served_dtype(config.dtype, device)
+    settings = EngineSettings(
+        model=str(base_model),
+        socket=str(socket),
+        device=device,
+        dtype=dtype,
+        max_model_len=config.max_model_len,
+        max_rank=config.max_rank,
+        max_loaded=config.max_loaded,
+        kv_cache_bytes=kv_cache_bytes(shape, dtype=dtype, max_model_len=config.max_model_len),
+    )
     return EngineCommand(
-        argv=tuple(argv),
-        environment=_environment(inherited, cache=cache),
+        argv=(python, "-m", ENGINE_MODULE, *engine_arguments(settings)),
+        environment=_environment(inherited, device=device, cache=cache),
         socket=socket,
         device=device,
         dtype=dtype,
-        adapter_budget=config.max_loaded if device == "cpu" else None,
+        resident=settings.resident,
     )
 
 
-def _environment(inherited: Mapping[str, str], *, cache: Path) -> dict[str, str]:
+def _environment(inherited: Mapping[str, str], *, device: Device, cache: Path) -> dict[str, str]:
     environment = {
         name: value
         for name, value in inherited.items()
@@ -158,16 +133,4 @@ def _environment(inherited: Mapping[str, str], *, cache: Path) -> dict[str, str]
     # write it beside the sources it is kept in our cache: compiling it anew costs a minute.
     if inherited.get("PYTHONDONTWRITEBYTECODE"):
         environment.setdefault("PYTHONPYCACHEPREFIX", str(cache / "bytecode"))
-    environment |= {
-        "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_DO_NOT_TRACK": "1",
-        "DO_NOT_TRACK": "1",
-        # The base model is a local folder: nothing is to be asked of any hub.
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "PYTHONSAFEPATH": "1",
-        "PYTHONUNBUFFERED": "1",
-        "NO_COLOR": "1",
-    }
-    return environment
+    return environment | engine_environment(device)

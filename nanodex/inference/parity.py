@@ -10,23 +10,12 @@ model by 3.
 import math
 from collections.abc import Sequence
 
-from nanodex.api.base import Contract
+from nanodex.api.agent_report import ParityResult
 from nanodex.api.records import ParityPrompt
 from nanodex.inference.engine_client import EngineClient
 
 # How many times the limit the engine's answer must lie away from the base model's.
 CLEAR_DISTANCE = 3.0
-
-
-class ParityResult(Contract):
-    """What the comparison said; distances are mean absolute differences over tokens, in nats."""
-
-    accepted: bool
-    difference: float
-    base_distance: float
-    limit: float
-    tokens: int
-    message: str
 
 
 def decide(

@@ -2,7 +2,7 @@
 
 vLLM reads an adapter again whenever it evicted it: a folder that is gone by then takes the whole
 server down, and changed files are served without a word. So files are copied and verified once,
-made read-only, and removed only while no engine runs that could know them.
+made read-only, and removed only when no engine can know them any more.
 """
 
 import hashlib
@@ -13,17 +13,18 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from nanodex.api.desired import ServedExpert
 from nanodex.api.keys import canonical_json
 from nanodex.api.manifest import FileEntry
 from nanodex.api.reasons import ExitCode, Reason
 from nanodex.errors import NotServable, TryAgain
 from nanodex.inference.adapter_files import SERVED_FILES, check_listing
-from nanodex.inference.desired import ServedExpert
 
 _MAX_FILE_BYTES = 8 << 30
 _CHUNK = 1 << 20
 # The train artifact keeps the adapter in this folder.
-_ARTIFACT_FOLDER = "adapter/"
+ARTIFACT_FOLDER = "adapter/"
+_PLACING = ".placing-"
 
 
 def placed_folder(root: Path, expert: ServedExpert) -> Path:
@@ -31,8 +32,13 @@ def placed_folder(root: Path, expert: ServedExpert) -> Path:
     return root / expert.digest.replace(":", "-")
 
 
-def place(expert: ServedExpert, *, root: Path) -> Path:
+def place(expert: ServedExpert, *, source: Path, root: Path) -> Path:
     """Copy the adapter into its own read-only folder below `root`, verifying every byte on the way.
+
+    Args:
+        expert: which version.
+        source: folder that holds its files.
+        root: where placed folders are kept.
 
     Returns:
         The folder; the same one for the same digest, without copying again.
@@ -45,21 +51,43 @@ def place(expert: ServedExpert, *, root: Path) -> Path:
     if folder.is_dir():
         return folder
     # Pickles would not be copied; that they are there is reason enough.
-    check_listing(expert.folder)
+    check_listing(source)
     expected = _expected(expert)
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=root, prefix=".placing-"))
+    temporary = temporary_folder(root)
     try:
         for name in SERVED_FILES:
-            digest = _copy(expert.folder / name, temporary / name)
+            digest = _copy(source / name, temporary / name)
             if expected and digest != expected.get(name):
                 raise _mismatch(f"{name} of {expert.pinned_name}")
-        temporary.chmod(0o555)
-        os.replace(temporary, folder)
+        publish_placed(temporary, folder)
     except BaseException:
-        _remove(temporary)
+        discard(temporary)
         raise
     return folder
+
+
+def publish_placed(temporary: Path, folder: Path) -> None:
+    """Make `temporary`, a folder with verified files, the placed `folder`, read-only."""
+    for path in temporary.iterdir():
+        path.chmod(0o444)
+    # A folder that may not be written cannot be moved out of its parent.
+    os.replace(temporary, folder)
+    folder.chmod(0o555)
+
+
+def temporary_folder(root: Path) -> Path:
+    """Return a new empty folder below `root` for files that are on their way."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=root, prefix=_PLACING))
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder that was placed or is on its way; one that is gone is no error."""
+    if folder.is_dir() and not folder.is_symlink():
+        folder.chmod(0o700)
+        shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
 
 
 def remove_placed(root: Path, *, keep: Iterable[Path]) -> None:
@@ -68,7 +96,7 @@ def remove_placed(root: Path, *, keep: Iterable[Path]) -> None:
     if root.is_dir():
         for folder in root.iterdir():
             if folder not in kept:
-                _remove(folder)
+                discard(folder)
 
 
 def _expected(expert: ServedExpert) -> dict[str, str]:
@@ -79,7 +107,7 @@ def _expected(expert: ServedExpert) -> dict[str, str]:
     listing = canonical_json([entry.model_dump(mode="json") for entry in files])
     if "sha256:" + hashlib.sha256(listing).hexdigest() != expert.digest:
         raise _mismatch(f"the list of files of {expert.pinned_name}")
-    return {entry.path.removeprefix(_ARTIFACT_FOLDER): entry.sha256 for entry in files}
+    return {entry.path.removeprefix(ARTIFACT_FOLDER): entry.sha256 for entry in files}
 
 
 def _copy(source: Path, target: Path) -> str:
@@ -103,16 +131,7 @@ def _copy(source: Path, target: Path) -> str:
             reason=Reason.NOT_SERVABLE,
             hint="give the adapter folder that training wrote",
         ) from error
-    target.chmod(0o444)
     return digest.hexdigest()
-
-
-def _remove(folder: Path) -> None:
-    if folder.is_dir() and not folder.is_symlink():
-        folder.chmod(0o700)
-        shutil.rmtree(folder)
-    else:
-        folder.unlink(missing_ok=True)
 
 
 def _mismatch(what: str) -> TryAgain:

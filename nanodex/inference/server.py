@@ -13,12 +13,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from nanodex.api.desired import DesiredSet, ServedExpert
 from nanodex.api.parameters import InferenceConfig
 from nanodex.api.progress import Progress, Silent
 from nanodex.api.reasons import Reason
 from nanodex.config import default_cache
 from nanodex.errors import Interrupted, UserError
-from nanodex.inference.desired import DesiredSet, ServedExpert, desired_for, write_desired
+from nanodex.inference.desired import desired_for, write_desired
 from nanodex.inference.engine_log import STEPS, read_from, start_step
 from nanodex.inference.state import Launch, ServerInfo, StateFolder, read_model, write_model
 

@@ -15,12 +15,12 @@ from typing import TypeVar
 
 from pydantic import Field, ValidationError
 
+from nanodex.api.agent_report import AdapterReport, AdapterState
 from nanodex.api.base import Contract
 from nanodex.api.parameters import InferenceConfig
 from nanodex.api.reasons import ExitCode, Reason
 from nanodex.errors import UserError
 from nanodex.inference.desired import write_atomically
-from nanodex.inference.directory import AdapterState, AdapterStatus
 
 # In-flight answers may take this long after a stop was asked for.
 DRAIN_SECONDS = 30
@@ -44,10 +44,10 @@ class ServerInfo(Contract):
     models: tuple[str, ...] = Field(description="Public names that answer, the base model first.")
     pid: int
     state: Path
-    adapters: tuple[AdapterStatus, ...] = ()
+    adapters: tuple[AdapterReport, ...] = ()
 
     @property
-    def quarantined(self) -> tuple[AdapterStatus, ...]:
+    def quarantined(self) -> tuple[AdapterReport, ...]:
         """The versions that were refused, each with its reason."""
         return tuple(
             adapter for adapter in self.adapters if adapter.state is AdapterState.QUARANTINED

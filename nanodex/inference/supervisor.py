@@ -16,19 +16,23 @@ from pathlib import Path
 
 import uvicorn
 
+from nanodex.api.agent_report import AgentReport, EngineState
 from nanodex.api.parameters import InferenceConfig
 from nanodex.errors import NanodexError, UserError
 from nanodex.inference.agent import Agent, build_app
 from nanodex.inference.base_shape import read_base_shape
 from nanodex.inference.desired import read_desired
-from nanodex.inference.directory import Directory, EngineState, ServerStatus
+from nanodex.inference.directory import Directory
 from nanodex.inference.engine import Engine
 from nanodex.inference.engine_client import EngineClient, EngineUnreachable
 from nanodex.inference.engine_command import build_engine_command, installed_device, parity_limit
+from nanodex.inference.loading import Limits
 from nanodex.inference.metrics import AgentMetrics
 from nanodex.inference.placement import placed_folder, remove_placed
+from nanodex.inference.residency import residency_of
+from nanodex.inference.sources import FolderSource
 from nanodex.inference.state import DRAIN_SECONDS, ServerInfo, StateFolder, write_model
-from nanodex.inference.sync import Limits, Synchroniser
+from nanodex.inference.sync import Synchroniser
 
 log = logging.getLogger(__name__)
 
@@ -77,19 +81,21 @@ class Supervisor:
         self._sync = Synchroniser(
             self._client,
             directory=self._directory,
+            source=FolderSource(plan.state.adapters),
+            residency=residency_of(command.device, self._client),
             root=plan.state.adapters,
             limits=Limits(
                 linear=base.linear,
                 max_rank=config.max_rank,
                 parity=parity_limit(config, command.dtype),
-                budget=command.adapter_budget,
+                resident=command.resident,
             ),
             metrics=self._metrics,
         )
         self._desired = read_desired(plan.state.desired)
         self._stopping = asyncio.Event()
         self._ready = False
-        self._written: ServerStatus | None = None
+        self._written: AgentReport | None = None
 
     def stop(self) -> None:
         """Begin to drain; on the event loop."""
@@ -185,19 +191,26 @@ class Supervisor:
         try:
             while not dead.done():
                 self._read_desired()
+                self._directory.wanted.clear()
                 try:
-                    full = await self._sync.converge(self._desired)
+                    more = await self._sync.converge(self._desired)
                     answered = time.monotonic()
                 except EngineUnreachable as error:
                     log.warning("the engine does not answer: %s", error)
                     if time.monotonic() - answered > _HANG_SECONDS:
                         return "it answered nothing for a minute"
                 else:
-                    if full:
-                        return "its adapter slots were used up"
+                    if more:
+                        continue
                     self._became_ready()
                 self._report()
-                await asyncio.wait({dead}, timeout=float(self._plan.config.sync_seconds))
+                wanted = asyncio.create_task(self._directory.wanted.wait())
+                await asyncio.wait(
+                    {dead, wanted},
+                    timeout=float(self._plan.config.sync_seconds),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                wanted.cancel()
             return f"it ended with status {dead.result()}"
         finally:
             dead.cancel()
@@ -232,7 +245,7 @@ class Supervisor:
         )
 
     def _report(self) -> None:
-        status = self._directory.status()
+        status = self._directory.report()
         if status == self._written:
             return
         with contextlib.suppress(OSError):

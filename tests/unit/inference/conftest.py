@@ -94,6 +94,10 @@ class StandIn:
         # Engine names whose weights are ignored, as with a wrong key prefix.
         self.ignored: set[str] = set()
         self.crashes_on: set[str] = set()
+        # Numbers of the adapters whose weights it holds, by engine name; unloading keeps them.
+        self.slots: dict[str, int] = {}
+        self.most_slots = 0
+        self.loads = 0
         # Engine names that it no longer knows.
         self.lost: set[str] = set()
         # Set by a test that wants an answer to take its time.
@@ -109,6 +113,7 @@ class StandIn:
                 Route("/v1/models", self._models),
                 Route("/v1/load_lora_adapter", self._load, methods=["POST"]),
                 Route("/v1/unload_lora_adapter", self._unload, methods=["POST"]),
+                Route("/collective_rpc", self._control, methods=["POST"]),
                 Route("/v1/completions", self._completions, methods=["POST"]),
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
             ]
@@ -130,12 +135,24 @@ class StandIn:
     async def _load(self, request: Request) -> Response:
         body = await self._remember(request)
         self.adapters[body["lora_name"]] = body["lora_path"]
+        self.loads += 1
+        self.slots[body["lora_name"]] = self.loads
+        self.most_slots = max(self.most_slots, len(self.slots))
         return Response("Success")
 
     async def _unload(self, request: Request) -> Response:
         body = await self._remember(request)
         del self.adapters[body["lora_name"]]
         return Response("Success")
+
+    async def _control(self, request: Request) -> Response:
+        body = await self._remember(request)
+        if body["method"] == "list_loras":
+            return JSONResponse({"results": [sorted(self.slots.values())]})
+        (number,) = body["args"]
+        known = number in self.slots.values()
+        self.slots = {name: n for name, n in self.slots.items() if n != number}
+        return JSONResponse({"results": [str(known)]})
 
     async def _completions(self, request: Request) -> Response:
         body = await self._remember(request)

@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from nanodex.api.agent_report import EngineState
 from nanodex.inference import directory as directory_module
 from nanodex.inference.agent import MAX_BODY_BYTES, Agent, build_app
-from nanodex.inference.directory import Directory, EngineState, Route
+from nanodex.inference.directory import Directory, Route
 from nanodex.inference.metrics import AgentMetrics
 
 ROUTE = Route(
@@ -250,7 +251,7 @@ async def test_a_client_that_leaves_ends_the_work_and_frees_the_adapter(
 async def test_a_known_model_is_waited_for_and_then_answers(
     http: httpx.AsyncClient, directory: Directory
 ) -> None:
-    directory.waiting = {"team/new": ""}
+    directory.waiting = {"team/new": None}
     asked = asyncio.create_task(http.post("/v1/chat/completions", json=chat("team/new")))
     await asyncio.sleep(0.05)
     assert not asked.done()
@@ -265,7 +266,7 @@ async def test_a_model_that_does_not_come_is_503_with_a_time_to_retry(
     http: httpx.AsyncClient, directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(directory_module, "WAIT_SECONDS", 0.05)
-    directory.waiting = {"team/new": ""}
+    directory.waiting = {"team/new": None}
 
     answer = await http.post("/v1/chat/completions", json=chat("team/new"))
 

@@ -37,7 +37,7 @@ def make(tmp_path: Path, program: str = PROGRAM) -> Engine:
         socket=tmp_path / "run" / "engine.sock",
         device="cpu",
         dtype="float32",
-        adapter_budget=None,
+        resident=4,
     )
     return Engine(command, log=tmp_path / "engine.log")
 

@@ -2,14 +2,18 @@
 
 from pathlib import Path
 
+from nanodex.api.engine_arguments import (
+    Device,
+    EngineSettings,
+    engine_arguments,
+    served_dtype,
+)
 from nanodex.api.parameters import InferenceConfig
 from nanodex.inference.engine_command import (
-    Device,
     EngineCommand,
     ModelShape,
     build_engine_command,
     parity_limit,
-    served_dtype,
 )
 
 SHAPE = ModelShape(layers=30, kv_heads=3, head_dim=64)
@@ -55,12 +59,31 @@ def test_the_command_line_of_a_gpu_engine() -> None:
     )
 
 
-def test_a_cpu_engine_has_one_slot_more_than_it_may_ever_load() -> None:
+def test_a_cpu_engine_has_one_slot_more_than_is_ever_filled() -> None:
     cpu = command("cpu", max_loaded=5)
 
     assert cpu.argv[cpu.argv.index("--max-loras") + 1] == "6"
-    assert cpu.adapter_budget == 5
-    assert command("cuda", max_loaded=5).adapter_budget is None
+    assert cpu.resident == 5
+    # Slots can be freed, or the sixth adapter would need another engine.
+    assert cpu.environment["VLLM_SERVER_DEV_MODE"] == "1"
+
+
+def test_a_gpu_engine_keeps_more_adapters_in_memory_than_on_the_device() -> None:
+    settings = EngineSettings(
+        model="/model",
+        socket="/run/engine.sock",
+        device="cuda",
+        dtype="bfloat16",
+        max_model_len=8192,
+        max_rank=32,
+        max_loaded=8,
+        max_cached=64,
+    )
+
+    assert settings.resident == 64
+    assert " --max-loras 8 " in " ".join(engine_arguments(settings))
+    assert " ".join(engine_arguments(settings)).endswith("--max-cpu-loras 64")
+    assert "VLLM_SERVER_DEV_MODE" not in command("cuda").environment
 
 
 def test_no_secret_of_ours_reaches_the_engine() -> None:
@@ -85,5 +108,5 @@ def test_bytecode_is_kept_in_the_cache_where_it_may_not_be_written_beside_the_so
 def test_the_limit_of_parity_follows_the_type_that_is_served() -> None:
     config = InferenceConfig()
 
-    assert parity_limit(config, served_dtype(config, "cpu")) == 0.005
-    assert parity_limit(config, served_dtype(config, "cuda")) == 0.12
+    assert parity_limit(config, served_dtype(config.dtype, "cpu")) == 0.005
+    assert parity_limit(config, served_dtype(config.dtype, "cuda")) == 0.12

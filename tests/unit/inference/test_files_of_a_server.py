@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from nanodex.api.desired import DesiredSet, ServedExpert
 from nanodex.api.manifest import FileEntry, Manifest
 from nanodex.api.reasons import Reason
 from nanodex.errors import NotServable, TryAgain, UserError
 from nanodex.inference import find_server, stop
-from nanodex.inference.desired import DesiredSet, ServedExpert, read_desired, write_desired
+from nanodex.inference.desired import read_desired, write_desired
 from nanodex.inference.engine_log import start_step
 from nanodex.inference.placement import place, remove_placed
 from nanodex.inference.state import ServerInfo, StateFolder, write_model
@@ -83,14 +84,19 @@ def test_an_adapter_is_placed_once_read_only_and_without_its_companions(
     digest, files = artifact(folder)
     (folder / "README.md").write_text("not for the engine")
 
-    placed = place(expert(folder, digest=digest, files=files), root=tmp_path / "adapters")
+    placed = place(
+        expert(folder, digest=digest, files=files), source=folder, root=tmp_path / "adapters"
+    )
 
     assert sorted(path.name for path in placed.iterdir()) == [
         "adapter_config.json", "adapter_model.safetensors", "nanodex.json",
     ]  # fmt: skip
     assert {path.stat().st_mode & 0o777 for path in placed.iterdir()} == {0o444}
     (folder / "nanodex.json").write_text("changed later")
-    assert place(expert(folder, digest=digest, files=files), root=tmp_path / "adapters") == placed
+    assert (
+        place(expert(folder, digest=digest, files=files), source=folder, root=tmp_path / "adapters")
+        == placed
+    )
     remove_placed(tmp_path / "adapters", keep=[placed])
     assert placed.is_dir()
     remove_placed(tmp_path / "adapters", keep=[])
@@ -106,7 +112,7 @@ def test_a_file_that_was_changed_after_publication_is_not_placed(
         stream.write(b"x")
 
     with pytest.raises(TryAgain) as caught:
-        place(expert(folder, digest=digest, files=files), root=tmp_path / "adapters")
+        place(expert(folder, digest=digest, files=files), source=folder, root=tmp_path / "adapters")
 
     assert caught.value.reason is Reason.DIGEST_MISMATCH
     assert list((tmp_path / "adapters").iterdir()) == []
@@ -119,7 +125,7 @@ def test_a_list_of_files_that_is_not_the_digests_is_refused(
     _, files = artifact(folder)
 
     with pytest.raises(TryAgain, match="list of files"):
-        place(expert(folder, files=files), root=tmp_path / "adapters")
+        place(expert(folder, files=files), source=folder, root=tmp_path / "adapters")
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])
@@ -135,7 +141,7 @@ def test_neither_a_link_nor_a_pipe_is_placed(
         os.mkfifo(path)
 
     with pytest.raises(NotServable):
-        place(expert(folder), root=tmp_path / "adapters")
+        place(expert(folder), source=folder, root=tmp_path / "adapters")
 
 
 def test_one_server_at_a_time_uses_a_state_folder(tmp_path: Path) -> None:

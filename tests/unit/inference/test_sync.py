@@ -1,18 +1,25 @@
 """The engine converges to the desired set, and nothing unproved is ever served."""
 
+import asyncio
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nanodex.api.agent_report import AdapterState, EngineState
+from nanodex.api.desired import DesiredSet, ServedExpert
+from nanodex.api.engine_arguments import Device
 from nanodex.api.reasons import Reason
-from nanodex.inference.desired import DesiredSet, ServedExpert
-from nanodex.inference.directory import AdapterState, Directory, EngineState, NotReady
+from nanodex.inference.directory import Directory, NotReady
 from nanodex.inference.engine_client import EngineUnreachable
+from nanodex.inference.loading import Limits
 from nanodex.inference.metrics import AgentMetrics
-from nanodex.inference.sync import Limits, Synchroniser
+from nanodex.inference.residency import residency_of
+from nanodex.inference.sources import FolderSource
+from nanodex.inference.sync import Synchroniser
 
 LINEAR = {
     "model.layers.0.self_attn.q_proj": (8, 8),
@@ -36,12 +43,14 @@ def directory() -> Directory:
 
 @pytest.fixture
 def make_sync(stand_in: Any, directory: Directory, tmp_path: Path) -> Callable[..., Synchroniser]:
-    def make(*, budget: int | None = None) -> Synchroniser:
+    def make(*, resident: int = 8, device: Device = "cuda") -> Synchroniser:
         return Synchroniser(
             stand_in[1],
             directory=directory,
+            source=FolderSource(tmp_path / "adapters"),
+            residency=residency_of(device, stand_in[1]),
             root=tmp_path / "adapters",
-            limits=Limits(linear=LINEAR, max_rank=32, parity=0.005, budget=budget),
+            limits=Limits(linear=LINEAR, max_rank=32, parity=0.005, resident=resident),
             metrics=AgentMetrics(),
         )
 
@@ -201,38 +210,119 @@ async def test_only_the_active_version_has_the_bare_name(
     assert (await directory.find("team/a@000000000001")).engine_name == "team.a--000000000001"
 
 
-async def test_the_last_slot_of_a_cpu_engine_is_never_filled(
-    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
-) -> None:
-    sync = make_sync(budget=2)
-    experts = [
+def many(make_adapter: Make, names: str) -> list[ServedExpert]:
+    return [
         expert(make_adapter(name, seed=seed), seed, name=f"team/{name}")
-        for seed, name in enumerate("abc", start=1)
+        for seed, name in enumerate(names, start=1)
     ]
 
-    assert await sync.converge(desired(*experts)) is False
-    assert len(stand_in[0].asked("/v1/load_lora_adapter")) == 2
-    assert directory.adapters[2].reason is Reason.SERVER_AT_CAPACITY
 
-    # Unloading frees no slot, so room for the third is made by starting the engine anew.
-    assert await sync.converge(desired(*experts[1:])) is True
-    assert len(stand_in[0].asked("/v1/load_lora_adapter")) == 2
-    stand_in[0].adapters.clear()
-    sync.engine_started(desired(*experts[1:]))
-    assert await sync.converge(desired(*experts[1:])) is False
-    assert states(directory) == [AdapterState.LOADED] * 2
+async def settle(sync: Synchroniser, wanted: DesiredSet) -> None:
+    while await sync.converge(wanted):
+        pass
 
 
-async def test_a_refused_adapter_uses_up_its_slot(
-    make_sync: Any, stand_in: Any, make_adapter: Make
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+async def test_more_than_fits_is_proved_one_by_one_and_comes_back_when_it_is_asked_for(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make, device: Device
 ) -> None:
-    sync = make_sync(budget=2)
-    stand_in[0].ignored.add("team.bad--000000000009")
-    await sync.converge(desired(expert(make_adapter("bad"), 9, name="team/bad")))
-    await sync.converge(desired(expert(make_adapter("a"))))
+    sync, wanted = make_sync(resident=2, device=device), desired(*many(make_adapter, "abcde"))
+    # The moment that is left to those who waited for it passes at once.
+    directory.clock = count(step=10).__next__
 
-    third = expert(make_adapter("b", seed=2), 2, name="team/b")
-    assert await sync.converge(desired(expert(Path("/gone")), third)) is True
+    await settle(sync, wanted)
+
+    assert len(stand_in[0].adapters) == 2
+    assert sorted(states(directory)) == [AdapterState.LOADED] * 2 + [AdapterState.STANDBY] * 3
+    assert {f"team/{name}" for name in "abcde"} < set(directory.models())
+
+    away = next(one for one in wanted.experts if one.engine_name not in stand_in[0].adapters)
+    asked = asyncio.create_task(directory.find(away.name))
+    await asyncio.sleep(0)
+    await settle(sync, wanted)
+
+    assert (await asked).engine_name == away.engine_name
+    assert len(stand_in[0].adapters) == 2
+    if device == "cpu":
+        # Base requests would be answered from the third slot, were it filled.
+        assert stand_in[0].most_slots == 2
+
+
+async def test_an_adapter_in_use_stays_and_the_one_used_longest_ago_goes(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    sync, experts = make_sync(resident=3), many(make_adapter, "abcd")
+    directory.clock = count(step=10).__next__
+    await settle(sync, desired(*experts[:3]))
+    routes = [await directory.find(one.name) for one in experts[:3]]
+    with directory.using(routes[2]):
+        pass
+    with directory.using(routes[1]):
+        pass
+
+    with directory.using(routes[0]):
+        await settle(sync, desired(*experts))
+
+    assert sorted(stand_in[0].adapters) == [
+        experts[0].engine_name, experts[1].engine_name, experts[3].engine_name,
+    ]  # fmt: skip
+
+
+async def test_where_all_are_in_use_the_next_one_waits_and_says_so(
+    make_sync: Any, directory: Directory, make_adapter: Make
+) -> None:
+    sync, experts = make_sync(resident=1), many(make_adapter, "ab")
+    await settle(sync, desired(experts[0]))
+
+    with directory.using(await directory.find("team/a")):
+        await settle(sync, desired(*experts))
+        assert directory.adapters[1].reason is Reason.SERVER_AT_CAPACITY
+        with pytest.raises(NotReady, match="is answering"):
+            await directory.find("team/b")
+
+    directory.clock = count(start=10**9).__next__
+    await settle(sync, desired(*experts))
+    assert directory.adapters[1].state is AdapterState.LOADED
+
+
+async def test_what_another_agent_left_in_a_cpu_engine_is_not_counted_on(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    wanted = desired(expert(make_adapter("a")))
+    await settle(make_sync(resident=2, device="cpu"), wanted)
+
+    await settle(make_sync(resident=2, device="cpu"), wanted)
+
+    assert len(stand_in[0].slots) == 1
+    assert states(directory) == [AdapterState.LOADED]
+
+
+async def test_a_refused_adapter_leaves_its_slot(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    sync = make_sync(resident=1, device="cpu")
+    stand_in[0].ignored.add("team.bad--000000000009")
+    bad = expert(make_adapter("bad"), 9, name="team/bad")
+
+    await settle(sync, desired(bad, expert(make_adapter("a"))))
+
+    assert states(directory) == [AdapterState.QUARANTINED, AdapterState.LOADED]
+    assert stand_in[0].most_slots == 1
+
+
+async def test_after_a_restart_of_the_engine_those_that_were_used_last_come_back_first(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    sync, wanted = make_sync(resident=2), desired(*many(make_adapter, "abc"))
+    directory.clock = count(step=10).__next__
+    await settle(sync, wanted)
+    used = [one for one in wanted.experts if one.engine_name in stand_in[0].adapters]
+    stand_in[0].adapters.clear()
+    sync.engine_started(wanted)
+
+    await settle(sync, wanted)
+
+    assert sorted(stand_in[0].adapters) == sorted(one.engine_name for one in used)
 
 
 async def test_the_source_may_go_once_an_adapter_is_placed(
