@@ -6,6 +6,7 @@ Every flag is either what kubeadm sets, or has a comment.
 
 import contextlib
 import random
+import re
 import shutil
 import socket
 import threading
@@ -122,6 +123,8 @@ class ControlPlane:
 
     def delete_namespace(self, name: str) -> None:
         """Begin to delete a namespace, and its Pods at once: no kubelet may be there to do it."""
+        if not self._apiserver.runs:  # a test that failed in between may have left it so
+            self.start_apiserver()
         self.api.delete("v1/namespaces", name)
         for pod in self.api.find_all("v1/pods", namespace=name):
             self.api.delete("v1/pods", pod["metadata"]["name"], namespace=name, grace_seconds=0)
@@ -143,7 +146,7 @@ class ControlPlane:
     def _kubeconfig(
         self, name: str, identity: KeyPair | str, *, namespace: str = "default"
     ) -> Path:
-        plain = name.replace(":", "-")
+        plain = re.sub(r"[^A-Za-z0-9]+", "-", name)
         return write_kubeconfig(
             self._credentials / f"{plain}-{uuid.uuid4().hex[:8]}.kubeconfig",
             name=plain,

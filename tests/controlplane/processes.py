@@ -44,9 +44,14 @@ class Server:
         self._group = group
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and not killed since."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start; what it says is added to the log."""
-        assert self._process is None, f"{self.name} runs"
+        assert not self.runs, f"{self.name} runs"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
