@@ -141,6 +141,8 @@ class World:
         self.metrics: dict[StageName, dict[str, Any]] = {
             StageName.EVALUATE: {"passed": True, "score": 0.71, "base_score": 0.02}
         }
+        # Digest of what a stage publishes, where it shall not follow from its key.
+        self.content: dict[StageName, str] = {}
         self.progress: dict[str, ProgressReport] = {}
         self.servers = {"qwen": Server("qwen")}
         self.refused: dict[str, str] = {}
@@ -230,7 +232,8 @@ class World:
         )
 
     def publish(self, stage: StageName, key: str) -> None:
-        file = FileEntry(path="file", sha256=digest_of(stage + key)[7:], size=10)
+        text = self.content.get(stage, stage + key)
+        file = FileEntry(path="file", sha256=digest_of(text)[7:], size=10)
         self.artifacts[key] = Manifest(
             stage=stage, key=key, scope="team-a", files=(file,), metrics=self.metrics.get(stage, {})
         )
@@ -310,9 +313,10 @@ class World:
         for _ in range(20):
             version = self.stored.version
             decided = self.reconcile()
-            for name in [job.name for job in self.jobs.values() if job.deleting]:
+            gone = [job.name for job in self.jobs.values() if job.deleting]
+            for name in gone:
                 del self.jobs[name]
-            if not decided.actions and version == self.stored.version:
+            if not gone and not decided.actions and version == self.stored.version:
                 assert decided.events == ()
                 return
         raise AssertionError(f"it does not settle: {self.last}")
