@@ -30,7 +30,7 @@ pins: ## write requirements/*.txt anew from pyproject.toml
 	  --override requirements/overrides.txt --extra s3 --extra train --extra serve --extra embedded --extra operator --extra dev \
 	  pyproject.toml -o requirements/dev.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
-	  --extra s3 pyproject.toml -o requirements/nanodex.txt
+	  --extra s3 --extra agent pyproject.toml -o requirements/nanodex.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
 	  --extra s3 --extra operator pyproject.toml -o requirements/operator.txt
 

@@ -6,49 +6,47 @@ passed on: the agent writes a request of its own to one of two fixed addresses.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nanodex.api.agent_report import EngineState
 from nanodex.api.desired import BASE_MODEL_NAME
-from nanodex.inference.directory import Directory, NotReady, Route, UnknownModel
+from nanodex.inference.access import Access, Client, Everybody
+from nanodex.inference.answer import ask_engine, public_stream
+from nanodex.inference.audit import Entry
+from nanodex.inference.directory import Directory, NotReady, UnknownModel
 from nanodex.inference.engine_client import EngineClient
 from nanodex.inference.messages import (
     BadRequest,
-    EventRewriter,
     Protocol,
-    Usage,
     engine_request,
     parse_body,
-    public_answer,
     wants_usage,
 )
 from nanodex.inference.metrics import AgentMetrics
+from nanodex.inference.refusals import Refusal, Turns
 
 log = logging.getLogger(__name__)
 
 # A prompt of 128k tokens is about half of this.
 MAX_BODY_BYTES = 2 << 20
+_BODY_SECONDS = 60.0
+_TURNS_ON_ONE_MACHINE = 1024
 # The engine's address for each protocol; a client's path never reaches it.
 _ENGINE_PATH: dict[Protocol, str] = {
     "chat": "/v1/chat/completions",
     "completion": "/v1/completions",
 }
-ALLOWED_PATHS = frozenset({
-    b"/v1/chat/completions", b"/v1/completions", b"/v1/models", b"/health", b"/metrics",
-})  # fmt: skip
 _UNKNOWN = "unknown"
 
 
@@ -59,6 +57,8 @@ class Agent:
     engine: EngineClient
     directory: Directory
     metrics: AgentMetrics
+    access: Access = field(default_factory=Everybody)
+    turns: Turns = field(default_factory=lambda: Turns(_TURNS_ON_ONE_MACHINE))
 
     async def chat(self, request: Request) -> Response:
         """POST /v1/chat/completions."""
@@ -68,261 +68,196 @@ class Agent:
         """POST /v1/completions."""
         return await self._generate(request, protocol="completion")
 
-    async def models(self, _: Request) -> Response:
-        """GET /v1/models: public names, and the version that each of them means."""
-        routes = self.directory.routes
+    async def models(self, request: Request) -> Response:
+        """GET /v1/models: public names that the client may ask, and the version each means."""
+        client = self._client_of(request)
+        known = {**self.directory.catalogue, **self.directory.routes}
         cards = [
             {
                 "id": name,
                 "object": "model",
                 "created": 0,
                 "owned_by": "nanodex",
-                "root": routes[name].public_name if name in routes else name,
-                "parent": BASE_MODEL_NAME if name in routes else None,
+                "root": known[name].public_name if name in known else name,
+                "parent": BASE_MODEL_NAME if name in known else None,
             }
-            for name in self.directory.models()
+            for name in self._models_of(client)
         ]
         return JSONResponse({"object": "list", "data": cards})
 
     async def health(self, _: Request) -> Response:
         """GET /health: 200 when requests are answered, 503 while starting or stopping."""
-        state = self.directory.engine
+        state = EngineState.DRAINING if self.directory.leaving else self.directory.engine
         healthy = state is EngineState.READY and await self.engine.healthy()
         return JSONResponse({"status": state.value}, status_code=200 if healthy else 503)
 
-    async def show_metrics(self, _: Request) -> Response:
-        """GET /metrics: the agent's, followed by the engine's."""
+    async def show_metrics(self, request: Request) -> Response:
+        """GET /metrics: the agent's, followed by the engine's; they name every expert."""
+        if not self._client_of(request).may_ask_all:
+            raise Refusal(403, "the metrics need a key for all models", code="permission_denied")
+        return await self.all_metrics(request)
+
+    async def all_metrics(self, _: Request) -> Response:
+        """GET /metrics for those who reach the port that is not exposed."""
         text = self.metrics.text() + await self.engine.metrics()
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _generate(self, request: Request, *, protocol: Protocol) -> Response:
-        name = _UNKNOWN
-        try:
-            body = parse_body(await _read(request))
-            route = await self.directory.find(body["model"])
-            name = route.public_name
-            content = engine_request(body, protocol=protocol, route=route)
-            answer = _Answer(agent=self, route=route, with_usage=wants_usage(body))
-            return await answer.open(_ENGINE_PATH[protocol], content, client=request)
-        except BadRequest as error:
-            return self._failed(name, 400, str(error))
-        except UnknownModel:
-            models = ", ".join(self.directory.models())
-            message = f"the model {body['model']!r:.120} does not exist; served here: {models:.600}"
-            return self._failed(name, 404, message, code="model_not_found", param="model")
-        except NotReady as error:
-            return self._failed(
-                name, 503, str(error), code="model_not_ready", retry_after=error.retry_after
-            )
-        except ClientDisconnect:
-            # Nobody reads this; 499 is what nginx counts such requests under.
-            return self._failed(name, 499, "the client closed the connection")
-        except httpx.HTTPError as error:
-            log.warning("the engine did not answer: %s: %s", type(error).__name__, error)
-            return self._failed(
-                name, 503, "the engine does not answer", code="engine_down", retry_after=15
-            )
+        entry = Entry(path=_ENGINE_PATH[protocol])
+        with contextlib.ExitStack() as stack:
+            stack.callback(entry.write)
+            try:
+                return await self._answer(request, protocol=protocol, entry=entry, stack=stack)
+            except Refusal as error:
+                refusal = error
+            except BadRequest as error:
+                refusal = Refusal(400, str(error))
+            except NotReady as error:
+                refusal = Refusal(
+                    503, str(error), code="model_not_ready", retry_after=error.retry_after
+                )
+            except ClientDisconnect:
+                # Nobody reads this; 499 is what nginx counts such requests under.
+                refusal = Refusal(499, "the client closed the connection")
+            except httpx.HTTPError as error:
+                log.warning("the engine did not answer: %s: %s", type(error).__name__, error)
+                refusal = Refusal(
+                    503, "the engine does not answer", code="engine_down", retry_after=15
+                )
+            entry.status = refusal.status
+            self.metrics.answered(entry.model or _UNKNOWN, refusal.status)
+            return refusal.response()
 
-    def _failed(
+    async def _answer(
         self,
-        model: str,
-        status: int,
-        message: str,
+        request: Request,
         *,
-        code: str | None = None,
-        param: str | None = None,
-        retry_after: int | None = None,
+        protocol: Protocol,
+        entry: Entry,
+        stack: contextlib.ExitStack,
     ) -> Response:
-        self.metrics.answered(model, status)
-        return error_response(status, message, code=code, param=param, retry_after=retry_after)
-
-
-@dataclass(kw_only=True)
-class _Answer:
-    """One answer of the engine on its way to the client."""
-
-    agent: Agent
-    route: Route
-    with_usage: bool
-
-    async def open(self, path: str, content: dict[str, Any], *, client: Request) -> Response:
-        """Send the request; returns when the engine begins to answer.
-
-        A client that goes away before that ends the engine's work by closing the connection.
-
-        Raises:
-            NotReady: the engine has lost the adapter, and the next pass loads it again; or its core
-                is dead and it is about to be restarted.
-            ClientDisconnect: the client has gone.
-            httpx.HTTPError: the engine is down.
-        """
-        using = self.agent.directory.using(self.route)
-        using.__enter__()
-        started = time.monotonic()
+        client = self._client_of(request)
+        entry.client = client.name
+        stack.enter_context(self.turns.taken(client.name))
+        body = parse_body(await _read(request))
+        model = body["model"]
+        if not client.may_ask(model):
+            raise Refusal(
+                403,
+                f"this key may not ask {model!r:.120}",
+                code="permission_denied",
+                param="model",
+            )
         try:
-            upstream = await _unless_gone(self._send(path, content), client)
-            if upstream.status_code == 404:
-                await upstream.aclose()
-                message = f"{self.route.public_name} is being loaded again"
-                raise NotReady(message, retry_after=5)
-            if upstream.status_code >= 500 and not await self.agent.engine.healthy():
-                await upstream.aclose()
-                raise NotReady("the engine is being restarted", retry_after=15)
-        except BaseException:
-            using.__exit__(None, None, None)
-            raise
-        self.agent.metrics.first_byte(self.route.public_name, time.monotonic() - started)
-        self.agent.metrics.answered(self.route.public_name, upstream.status_code)
-        media_type = upstream.headers.get("content-type", "application/json")
-
-        async def finish() -> None:
-            using.__exit__(None, None, None)
-            await upstream.aclose()
-
-        return _Streamed(
-            self._public(upstream, media_type),
-            status_code=upstream.status_code,
-            media_type=media_type,
-            finish=finish,
+            route = await self.directory.find(model)
+        except UnknownModel:
+            models = ", ".join(self._models_of(client))
+            raise Refusal(
+                404,
+                f"the model {model!r:.120} does not exist; served here: {models:.600}",
+                code="model_not_found",
+                param="model",
+            ) from None
+        entry.model, entry.digest = route.public_name, route.digest
+        content = engine_request(body, protocol=protocol, route=route)
+        stack.enter_context(self.directory.using(route))
+        upstream = await ask_engine(
+            self.engine, _ENGINE_PATH[protocol], content, route=route, client=request
+        )
+        return public_stream(
+            upstream,
+            route=route,
+            with_usage=wants_usage(body),
+            entry=entry,
+            metrics=self.metrics,
+            done=stack.pop_all().close,
         )
 
-    async def _send(self, path: str, content: dict[str, Any]) -> httpx.Response:
-        http = self.agent.engine.http
-        try:
-            return await http.send(http.build_request("POST", path, json=content), stream=True)
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            # A kept connection that the engine was just closing; asking twice changes nothing.
-            return await http.send(http.build_request("POST", path, json=content), stream=True)
+    def _client_of(self, request: Request) -> Client:
+        authorization = request.headers.get("authorization", "")
+        client = self.access.client_of(authorization)
+        if client is None:
+            raise Refusal(
+                401,
+                "the API key is not valid"
+                if authorization
+                else "an API key is needed: Authorization: Bearer KEY",
+                code="invalid_api_key",
+            )
+        return client
 
-    async def _public(self, upstream: httpx.Response, media_type: str) -> AsyncIterator[bytes]:
-        usage = Usage()
-        if media_type.startswith("text/event-stream"):
-            events = EventRewriter(route=self.route, usage=usage, with_usage=self.with_usage)
-            async for chunk in upstream.aiter_bytes():
-                if public := events.feed(chunk):
-                    yield public
-            yield events.end()
-        else:
-            yield public_answer(await upstream.aread(), route=self.route, usage=usage)
-        self.agent.metrics.spent(self.route.public_name, prompt=usage.prompt, answer=usage.answer)
-
-
-class _Streamed(StreamingResponse):
-    """A streamed response that cleans up also when its body was never begun."""
-
-    def __init__(
-        self,
-        content: AsyncIterator[bytes],
-        *,
-        status_code: int,
-        media_type: str,
-        finish: Callable[[], Awaitable[None]],
-    ) -> None:
-        super().__init__(content, status_code=status_code, media_type=media_type)
-        self._finish = finish
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response, then let go of the engine's."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._finish()
-
-
-async def _unless_gone(
-    work: Coroutine[Any, Any, httpx.Response], client: Request
-) -> httpx.Response:
-    """Await `work`, but give it up when the client closes its connection."""
-    sending = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_disconnected(client))
-    try:
-        await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not sending.done():
-            raise ClientDisconnect
-        return await sending
-    finally:
-        leaving.cancel()
-        sending.cancel()
-
-
-async def _disconnected(client: Request) -> None:
-    while (await client.receive())["type"] != "http.disconnect":
-        pass
+    def _models_of(self, client: Client) -> list[str]:
+        return [name for name in self.directory.models() if client.may_ask(name)]
 
 
 async def _read(request: Request) -> bytes:
     """The body of a request, within bounds.
 
     Raises:
-        HTTPException: 413 or 415.
+        Refusal: 408, 413 or 415.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     # A web page can send other types across origins without being asked first.
     if media_type != "application/json":
-        raise HTTPException(415, "the content type must be application/json")
+        raise Refusal(415, "the content type must be application/json")
+    too_large = Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
     length = request.headers.get("content-length", "0")
     if length.isdecimal() and int(length) > MAX_BODY_BYTES:
-        raise HTTPException(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+        raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise too_large
+    except TimeoutError:
+        raise Refusal(408, f"the body did not come within {_BODY_SECONDS:.0f} s") from None
     return bytes(body)
 
 
-def error_response(
-    status: int,
-    message: str,
-    *,
-    code: str | None = None,
-    param: str | None = None,
-    retry_after: int | None = None,
-) -> Response:
-    """An error in the form that OpenAI's clients read."""
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return JSONResponse(
-        {"error": {"message": message, "type": kind, "param": param, "code": code}},
-        status_code=status,
-        headers={"Retry-After": str(retry_after)} if retry_after is not None else None,
-    )
-
-
 class _ExactPaths:
-    """Refuses every request whose path is not, byte for byte, one of the five.
+    """Refuses every request whose path is not, byte for byte, one of the allowed.
 
     Routers decode and tidy paths; comparing what was sent leaves nothing to disagree about.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, allowed: frozenset[bytes]) -> None:
         self._app = app
+        self._allowed = allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope.get("raw_path") not in ALLOWED_PATHS:
+        if scope["type"] == "http" and scope.get("raw_path") not in self._allowed:
             path = json.dumps(str(scope.get("path", ""))[:120])
-            response = error_response(404, f"there is no {path} here", code="not_found")
+            response = Refusal(404, f"there is no {path} here", code="not_found").response()
             await response(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
-def build_app(agent: Agent) -> ASGIApp:
-    """The agent as an ASGI application."""
+def exact_app(routes: list[HttpRoute]) -> ASGIApp:
+    """An application of these routes and nothing else, whose errors are OpenAI's."""
 
     async def refused(_: Request, error: Exception) -> Response:
-        # Registered for HTTPException alone; Starlette's own signature is wider.
+        if isinstance(error, Refusal):
+            return error.response()
+        # Registered for HTTPException otherwise; Starlette's own signature is wider.
         status = getattr(error, "status_code", 500)
-        return error_response(status, getattr(error, "detail", "internal error"))
+        return Refusal(status, getattr(error, "detail", "internal error")).response()
 
-    app = Starlette(
-        routes=[
+    app = Starlette(routes=routes, exception_handlers={HTTPException: refused, Refusal: refused})
+    app.router.redirect_slashes = False
+    return _ExactPaths(app, frozenset(route.path.encode() for route in routes))
+
+
+def build_app(agent: Agent) -> ASGIApp:
+    """The agent as an ASGI application."""
+    return exact_app(
+        [
             HttpRoute("/v1/chat/completions", agent.chat, methods=["POST"]),
             HttpRoute("/v1/completions", agent.completion, methods=["POST"]),
             HttpRoute("/v1/models", agent.models, methods=["GET"]),
             HttpRoute("/health", agent.health, methods=["GET"]),
             HttpRoute("/metrics", agent.show_metrics, methods=["GET"]),
-        ],
-        exception_handlers={HTTPException: refused},
+        ]
     )
-    app.router.redirect_slashes = False
-    return _ExactPaths(app)

@@ -85,6 +85,7 @@ class Directory:
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     clock: Callable[[], float] = time.monotonic
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def changed(self) -> None:
         """Wake everybody who waits for a model."""
@@ -143,6 +144,13 @@ class Directory:
         finally:
             self.in_flight[route.engine_name] -= 1
             self.last_used[route.engine_name] = self.clock()
+            self._ended.set()
+
+    async def drained(self) -> None:
+        """Return when no request is under way."""
+        while self.in_flight.total():
+            self._ended.clear()
+            await self._ended.wait()
 
     def _route(self, model: str) -> Route | None:
         """The route, or None if it is worth waiting for."""

@@ -109,6 +109,11 @@ class StoreSource:
         """Keep these, whatever room is needed."""
         self._shelf.in_use(folders, now=time.monotonic())
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is being fetched."""
+        return bool(self._fetches)
+
     async def aclose(self) -> None:
         """Give up all fetches."""
         for fetch in self._fetches.values():

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
-
 from nanodex.api.agent_report import AgentReport, EngineState
 from nanodex.api.parameters import InferenceConfig
 from nanodex.errors import NanodexError, UserError
@@ -33,6 +31,7 @@ from nanodex.inference.residency import residency_of
 from nanodex.inference.sources import FolderSource
 from nanodex.inference.state import DRAIN_SECONDS, ServerInfo, StateFolder, write_model
 from nanodex.inference.sync import Synchroniser
+from nanodex.inference.web import web_server
 
 log = logging.getLogger(__name__)
 
@@ -109,19 +108,7 @@ class Supervisor:
             UserError: what was asked for cannot be served.
         """
         agent = Agent(engine=self._client, directory=self._directory, metrics=self._metrics)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                build_app(agent),
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_graceful_shutdown=DRAIN_SECONDS,
-            )
-        )
+        server = web_server(build_app(agent), drain_seconds=DRAIN_SECONDS)
         listening = asyncio.create_task(server.serve(sockets=[self._plan.listener]))
         keeping = asyncio.create_task(self._keep_engine())
         stopping = asyncio.create_task(self._stopping.wait())

@@ -84,6 +84,19 @@ def make_adapter(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture
+def write_base() -> Callable[[Path], None]:
+    """Writes a base model's folder with the layers in LINEAR."""
+
+    def write(folder: Path) -> None:
+        sizes = {"num_attention_heads": 2, "num_hidden_layers": 1, "hidden_size": 8}
+        (folder / "config.json").write_text(json.dumps(sizes))
+        shapes: dict[str, tuple[int, ...]] = {f"{name}.weight": s for name, s in LINEAR.items()}
+        write_safetensors(folder / "model.safetensors", shapes)
+
+    return write
+
+
 class StandIn:
     """What vLLM does, as far as the agent can see; remembers every request."""
 

@@ -1,0 +1,147 @@
+"""One answer of the engine on its way to the client, streamed as it comes."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+import httpx
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from nanodex.inference.audit import Entry
+from nanodex.inference.directory import NotReady, Route
+from nanodex.inference.engine_client import EngineClient
+from nanodex.inference.messages import EventRewriter, Usage, public_answer
+from nanodex.inference.metrics import AgentMetrics
+
+
+async def ask_engine(
+    engine: EngineClient, path: str, content: dict[str, Any], *, route: Route, client: Request
+) -> httpx.Response:
+    """Send a request; returns when the engine begins to answer.
+
+    A client that goes away before that ends the engine's work by closing the connection.
+
+    Raises:
+        NotReady: the engine has lost the adapter, and the next pass loads it again; or its core is
+            dead and it is about to be restarted.
+        ClientDisconnect: the client has gone.
+        httpx.HTTPError: the engine is down.
+    """
+    upstream = await _unless_gone(_send(engine.http, path, content), client)
+    if upstream.status_code == 404:
+        await upstream.aclose()
+        raise NotReady(f"{route.public_name} is being loaded again", retry_after=5)
+    if upstream.status_code >= 500 and not await engine.healthy():
+        await upstream.aclose()
+        raise NotReady("the engine is being restarted", retry_after=15)
+    return upstream
+
+
+def public_stream(
+    upstream: httpx.Response,
+    *,
+    route: Route,
+    with_usage: bool,
+    entry: Entry,
+    metrics: AgentMetrics,
+    done: Callable[[], None],
+) -> StreamingResponse:
+    """Return the response that the client gets.
+
+    Args:
+        upstream: the engine's, not read yet.
+        route: which model answers.
+        with_usage: whether the client wants the token counts of a stream.
+        entry: gets the status and the counts.
+        metrics: get the counts.
+        done: called once when all is over, however it ends.
+    """
+    media_type = upstream.headers.get("content-type", "application/json")
+    metrics.first_byte(route.public_name, time.monotonic() - entry.started)
+    metrics.answered(route.public_name, upstream.status_code)
+    entry.status = upstream.status_code
+
+    async def content() -> AsyncIterator[bytes]:
+        usage = Usage()
+        try:
+            if media_type.startswith("text/event-stream"):
+                events = EventRewriter(route=route, usage=usage, with_usage=with_usage)
+                async for chunk in upstream.aiter_bytes():
+                    if public := events.feed(chunk):
+                        yield public
+                yield events.end()
+            else:
+                yield public_answer(await upstream.aread(), route=route, usage=usage)
+        finally:
+            entry.prompt_tokens, entry.answer_tokens = usage.prompt, usage.answer
+            metrics.spent(route.public_name, prompt=usage.prompt, answer=usage.answer)
+
+    async def finish() -> None:
+        done()
+        await upstream.aclose()
+
+    headers = {"nanodex-digest": route.digest} if route.digest else {}
+    if route.commit:
+        headers["nanodex-commit"] = route.commit
+    return _Streamed(
+        content(),
+        status_code=upstream.status_code,
+        media_type=media_type,
+        headers=headers,
+        finish=finish,
+    )
+
+
+class _Streamed(StreamingResponse):
+    """A streamed response that cleans up also when its body was never begun."""
+
+    def __init__(
+        self,
+        content: AsyncIterator[bytes],
+        *,
+        status_code: int,
+        media_type: str,
+        headers: dict[str, str],
+        finish: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(content, status_code=status_code, media_type=media_type, headers=headers)
+        self._finish = finish
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response, then let go of the engine's."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._finish()
+
+
+async def _send(http: httpx.AsyncClient, path: str, content: dict[str, Any]) -> httpx.Response:
+    try:
+        return await http.send(http.build_request("POST", path, json=content), stream=True)
+    except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+        # A kept connection that the engine was just closing; asking twice changes nothing.
+        return await http.send(http.build_request("POST", path, json=content), stream=True)
+
+
+async def _unless_gone(
+    work: Coroutine[Any, Any, httpx.Response], client: Request
+) -> httpx.Response:
+    """Await `work`, but give it up when the client closes its connection."""
+    sending = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_disconnected(client))
+    try:
+        await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not sending.done():
+            raise ClientDisconnect
+        return await sending
+    finally:
+        leaving.cancel()
+        sending.cancel()
+
+
+async def _disconnected(client: Request) -> None:
+    while (await client.receive())["type"] != "http.disconnect":
+        pass
