@@ -34,6 +34,7 @@ def _decimal(text: str) -> str:
 DecimalString = Annotated[str, Field(max_length=16), AfterValidator(_decimal)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
+Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 ShortString = Annotated[str, Field(max_length=256)]
 
 

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from pydantic import Field, field_validator, model_validator
 
-from nanodex.api.base import Contract, Name, RelativePath, ShortString
+from nanodex.api.base import Contract, Name, Namespace, RelativePath, ShortString
 from nanodex.api.parameters import (
     BrainConfig,
     DatasetConfig,
@@ -239,7 +239,7 @@ class Metadata(Contract):
     """Name and namespace; what else the API server keeps is not ours to read."""
 
     name: Name = Field(description="Name of the expert; with the namespace, the model's name.")
-    namespace: Name = Field(default="default", description="Who owns the expert.")
+    namespace: Namespace = Field(default="default", description="Who owns the expert.")
     labels: dict[str, str] = Field(default_factory=dict, description="Labels, kept as they are.")
     annotations: dict[str, str] = Field(
         default_factory=dict, description="Annotations, kept as they are."
