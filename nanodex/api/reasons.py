@@ -52,6 +52,7 @@ class Reason(StrEnum):
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     NO_SERVER = "NoServer"
     SERVER_AT_CAPACITY = "ServerAtCapacity"
+    INVALID_SPEC = "InvalidSpec"
     PIN_NOT_FOUND = "PinNotFound"
     JOB_REFUSED = "JobRefused"
     ANSWER_LOST = "AnswerLost"

@@ -13,6 +13,8 @@ _LONGEST_HINT = 512
 # What to do, by reason; used where the stage itself did not say it better.
 HINTS: dict[Reason, str] = {
     Reason.INVALID_INPUT: "Correct the field that the message names.",
+    Reason.INVALID_SPEC: "Correct the field that the message names, or upgrade the operator if it "
+    "is one of a newer version.",
     Reason.REF_NOT_FOUND: "Correct spec.source.git.ref; `git ls-remote URL` shows what there is.",
     Reason.EMPTY_SOURCE: "Check subPath, include, exclude and extract.languages.",
     Reason.AUTHENTICATION_FAILED: "Check the Secret named in secretRef, then change retryNonce.",

@@ -6,6 +6,7 @@ The operator's own memory (which run failed, which adapter is active) is decided
 from nanodex_operator.status.conditions import conditions
 from nanodex_operator.status.events import events
 from nanodex_operator.status.facts import Facts
+from nanodex_operator.status.problems import with_problem
 from nanodex_operator.status.words import summary
 
-__all__ = ["Facts", "conditions", "events", "summary"]
+__all__ = ["Facts", "conditions", "events", "summary", "with_problem"]
