@@ -1,10 +1,19 @@
 """The operator's settings, from its environment; the chart writes them."""
 
+from collections.abc import Mapping, Sequence
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from nanodex.api.base import Contract
+
+
+class WrongSettings(Exception):
+    """The operator cannot start; `problems` names each variable and what is wrong with it."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
 
 
 class Settings(Contract):
@@ -28,7 +37,34 @@ class Settings(Contract):
     job_ttl_seconds: int = Field(default=3600, ge=60, description="How long finished Jobs stay.")
     resync_seconds: int = Field(default=600, ge=5, description="Between two looks without a cause.")
     concurrency: int = Field(default=8, ge=1, le=256, description="Reconciles at once.")
-    metrics_port: int = Field(default=9090, ge=0, le=65535, description="Prometheus metrics.")
+    metrics_port: int = Field(default=9090, ge=0, le=65535, description="Of /metrics.")
+    health_port: int = Field(default=8080, ge=0, le=65535, description="Of /healthz.")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read NANODEX_<NAME> of each field; lists are separated by commas, empty is absent.
+
+        Raises:
+            WrongSettings: a variable is missing or wrong.
+        """
+        found: dict[str, str | list[str]] = {}
+        for name, field in cls.model_fields.items():
+            text = environment.get(f"NANODEX_{name.upper()}", "").strip()
+            if not text:
+                continue
+            if field.annotation == tuple[str, ...]:
+                found[name] = [part.strip() for part in text.split(",") if part.strip()]
+            else:
+                found[name] = text
+        try:
+            return cls.model_validate(found)
+        except ValidationError as error:
+            names = {field.alias: name for name, field in cls.model_fields.items()}
+            problems = []
+            for one in error.errors(include_url=False):
+                place = str(one["loc"][0]) if one["loc"] else "store"
+                problems.append(f"NANODEX_{names.get(place, place).upper()}: {one['msg']}")
+            raise WrongSettings(problems) from None
 
     @model_validator(mode="after")
     def _store_is_shared(self) -> Self:

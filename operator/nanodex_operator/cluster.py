@@ -1,0 +1,400 @@
+"""The API server: the only module that knows the Kubernetes client.
+
+Objects are plain dictionaries, as `kubectl get -o json` shows them. A request is tried again while
+the API server is away or asks for patience; whatever else it says is a `ClusterError`. Every write
+may be repeated: names are deterministic, and whoever must not be overwritten is named by version.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import load_kube_config
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from nanodex_operator.metrics import OperatorMetrics
+from nanodex_operator.readings import Object
+
+PATIENCE_SECONDS = 30.0
+_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+# A longer wait is left to the queue: a worker is not held for it.
+_LONGEST_RETRY_AFTER = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind of object, as it stands in a path.
+
+    Attributes:
+        group_version: `v1` or `group/version`.
+        plural: lower case, plural.
+        kind: as in a manifest.
+    """
+
+    group_version: str
+    plural: str
+    kind: str
+
+    def path(self, *, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """Return the path of the collection, an object or its subresource."""
+        parts = ["api" if self.group_version == "v1" else "apis", self.group_version]
+        if namespace:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts += [part for part in (self.plural, quote(name, safe=""), subresource) if part]
+        return "/" + "/".join(parts)
+
+
+CODE_EXPERTS = Resource("nanodex.dev/v1alpha1", "codeexperts", "CodeExpert")
+MODEL_SERVERS = Resource("nanodex.dev/v1alpha1", "modelservers", "ModelServer")
+JOBS = Resource("batch/v1", "jobs", "Job")
+PODS = Resource("v1", "pods", "Pod")
+NAMESPACES = Resource("v1", "namespaces", "Namespace")
+SERVICES = Resource("v1", "services", "Service")
+EVENTS = Resource("v1", "events", "Event")
+LEASES = Resource("coordination.k8s.io/v1", "leases", "Lease")
+
+
+class ClusterError(Exception):
+    """The API server did not do what was asked.
+
+    Attributes:
+        code: HTTP status; 0 where no answer came.
+        reason: `reason` of the Status object, for instance AlreadyExists.
+        message: in the API server's words.
+    """
+
+    def __init__(self, message: str, *, code: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.reason = reason
+
+
+class NotFound(ClusterError):
+    """There is no such object."""
+
+
+class AlreadyExists(ClusterError):
+    """An object of this name is there."""
+
+
+class Conflict(ClusterError):
+    """The object is not the one, or not the version, that was meant."""
+
+
+class Refused(ClusterError):
+    """Asking again changes nothing: no right, a quota, an admission rule, an invalid object."""
+
+
+class Unavailable(ClusterError):
+    """The API server is away, too busy or broken; it was asked for `PATIENCE_SECONDS`."""
+
+    retry_after: float = 0.0
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who we are and where, for another client of the same API server."""
+
+    server: str
+    ca_path: str | None
+    insecure: bool
+    scheme: str | None
+    token: str | None
+    certificate_path: str | None
+    private_key_path: str | None
+
+
+class Cluster:
+    """Requests of one operator, counted.
+
+    Args:
+        configuration: the client's, see `connect`.
+        metrics: counts requests.
+        token_file: holds the token of each request; None: the configuration does.
+        patience_seconds: how long one request is tried again.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        metrics: OperatorMetrics,
+        token_file: Path | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._configuration = configuration
+        self._token_file = token_file
+        self._client = ApiClient(configuration)
+        self._metrics = metrics
+        self._patience = patience_seconds
+
+    @classmethod
+    async def connect(
+        cls,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        metrics: OperatorMetrics,
+        account: Path = _ACCOUNT,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> Self:
+        """Log in with the file that KUBECONFIG names, else with the Pod's ServiceAccount.
+
+        The token of a ServiceAccount is read for each request: kubelets replace it, and the
+        client's own loader would send the old one for another minute.
+
+        Raises:
+            KeyError: there is neither KUBECONFIG nor a Pod.
+        """
+        configuration, token_file = Configuration(), None
+        if environment.get("KUBECONFIG"):
+            await load_kube_config(environment["KUBECONFIG"], client_configuration=configuration)
+        else:
+            host = environment["KUBERNETES_SERVICE_HOST"]
+            host = f"[{host}]" if ":" in host else host
+            configuration.host = f"https://{host}:{environment['KUBERNETES_SERVICE_PORT']}"
+            configuration.ssl_ca_cert = str(account / "ca.crt")
+            token_file = account / "token"
+        return cls(
+            configuration,
+            metrics=metrics,
+            token_file=token_file,
+            patience_seconds=patience_seconds,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def login(self) -> Login:
+        """Return the present login, with a token that was just read."""
+        scheme, _, token = (await self._authorization()).rpartition(" ")
+        return Login(
+            server=self._configuration.host,
+            ca_path=self._configuration.ssl_ca_cert,
+            insecure=not self._configuration.verify_ssl,
+            scheme=scheme or None,
+            token=token or None,
+            certificate_path=self._configuration.cert_file,
+            private_key_path=self._configuration.key_file,
+        )
+
+    async def get(self, resource: Resource, name: str, *, namespace: str = "") -> Object:
+        """Return an object.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return await self._ask("get", resource, resource.path(namespace=namespace, name=name))
+
+    async def list_uids(
+        self, resource: Resource, *, namespace: str = "", labels: str = ""
+    ) -> frozenset[str]:
+        """Return the uids of all objects, without reading the objects themselves."""
+        query = {"labelSelector": labels} if labels else {}
+        found = await self._ask(
+            "list",
+            resource,
+            resource.path(namespace=namespace),
+            query=query,
+            accept=f"{_METADATA_ONLY}, application/json",
+        )
+        # An empty list of metadata alone is null.
+        return frozenset(item["metadata"]["uid"] for item in found.get("items") or ())
+
+    async def served(self, group_version: str) -> frozenset[str]:
+        """Return the plurals of the resources that the API server has in a group and version."""
+        group = Resource(group_version, "", "")
+        try:
+            found = await self._ask("get", Resource("", "apiresources", ""), group.path())
+        except NotFound:
+            return frozenset()
+        return frozenset(item["name"] for item in found["resources"])
+
+    async def create(self, resource: Resource, manifest: Object, *, namespace: str = "") -> Object:
+        """Create an object and return it.
+
+        Raises:
+            AlreadyExists: one of this name is there.
+        """
+        path = resource.path(namespace=namespace)
+        return await self._ask("create", resource, path, body=manifest)
+
+    async def replace(
+        self, resource: Resource, manifest: Object, *, namespace: str = "", subresource: str = ""
+    ) -> Object:
+        """Replace an object of the version that the manifest names, and return it.
+
+        Raises:
+            Conflict: it has another version meanwhile.
+            NotFound: it is gone.
+        """
+        path = resource.path(
+            namespace=namespace, name=manifest["metadata"]["name"], subresource=subresource
+        )
+        return await self._ask("update", resource, path, body=manifest)
+
+    async def merge(
+        self, resource: Resource, name: str, patch: Object, *, uid: str, namespace: str = ""
+    ) -> Object:
+        """Merge fields into the object with this uid, and return it.
+
+        Raises:
+            Conflict: the object of this name is another one.
+            NotFound: it is gone.
+        """
+        path = resource.path(namespace=namespace, name=name)
+        body = {**patch, "metadata": {**patch.get("metadata", {}), "uid": uid}}
+        return await self._ask(
+            "patch", resource, path, body=body, content_type="application/merge-patch+json"
+        )
+
+    async def delete(self, resource: Resource, name: str, *, uid: str, namespace: str = "") -> None:
+        """Delete the object with this uid, and its dependents in the background; gone is fine.
+
+        Raises:
+            Conflict: the object of this name is another one.
+        """
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            path = resource.path(namespace=namespace, name=name)
+            await self._ask("delete", resource, path, body=options)
+        except NotFound:
+            return
+
+    async def _ask(
+        self,
+        verb: str,
+        resource: Resource,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        accept: str = "application/json",
+        content_type: str = "application/json",
+    ) -> Object:
+        """Send one request, again and again while that may help."""
+        url = self._configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": "nanodex-operator"}
+        retrying = AsyncRetrying(
+            stop=stop_after_delay(self._patience),
+            wait=_Wait(),
+            retry=retry_if_exception_type(Unavailable),
+            before_sleep=_say_again,
+            reraise=True,
+        )
+
+        async def attempt() -> Object:
+            try:
+                code, answer = await self._send(_METHODS[verb], url, headers=headers, body=body)
+            except ClusterError as error:
+                self._metrics.asked_api(verb, resource=resource.plural, code=error.code)
+                raise
+            self._metrics.asked_api(verb, resource=resource.plural, code=code)
+            return answer
+
+        return await retrying(attempt)
+
+    async def _send(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: Object | None
+    ) -> tuple[int, Object]:
+        authorization = await self._authorization()
+        own = dict(headers) | ({"Authorization": authorization} if authorization else {})
+        try:
+            response = await self._client.call_api(
+                method, url, header_params=own, body=body, _request_timeout=_TIMEOUT
+            )
+            data = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"no answer from {self._configuration.host}: {error!r}") from error
+        if 200 <= response.status < 300:
+            return response.status, json.loads(data)
+        raise _refusal(response.status, data, retry_after=response.headers.get("Retry-After"))
+
+    async def _authorization(self) -> str:
+        """Return the value of the header; empty where a certificate says who we are.
+
+        Raises:
+            Unavailable: the token is missing; the kubelet is about to write it.
+        """
+        if self._token_file is not None:
+            return _bearer(self._token_file)
+        found: str | None = await self._configuration.get_api_key_with_prefix("BearerToken")
+        return (found or "").strip()
+
+
+def _bearer(path: Path) -> str:
+    try:
+        return f"Bearer {path.read_text().strip()}"
+    except OSError as error:
+        raise Unavailable(f"the ServiceAccount's token cannot be read: {error}") from error
+
+
+_METHODS = {
+    "get": "GET",
+    "list": "GET",
+    "create": "POST",
+    "update": "PUT",
+    "patch": "PATCH",
+    "delete": "DELETE",
+}
+
+
+def _refusal(code: int, data: bytes, *, retry_after: str | None) -> ClusterError:
+    """Turn an answer that is not a success into our error."""
+    try:
+        status = json.loads(data)
+        reason, message = str(status.get("reason", "")), str(status.get("message", ""))
+    except (ValueError, AttributeError):
+        reason, message = "", data[:500].decode(errors="replace")
+    kind: Callable[..., ClusterError]
+    if code == 404:
+        kind = NotFound
+    elif code == 409 and reason == "AlreadyExists":
+        kind = AlreadyExists
+    elif code == 409:
+        kind = Conflict
+    elif code in (401, 408, 429) or code >= 500:
+        kind = Unavailable
+    else:
+        kind = Refused
+    error = kind(f"{code} {reason}: {message}"[:1000], code=code, reason=reason)
+    if isinstance(error, Unavailable) and retry_after is not None and retry_after.isdecimal():
+        error.retry_after = min(_LONGEST_RETRY_AFTER, float(retry_after))
+    return error
+
+
+class _Wait(wait_random_exponential):
+    """Exponential with jitter, but as long as the API server asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(multiplier=0.2, max=5)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        asked_for = error.retry_after if isinstance(error, Unavailable) else 0.0
+        return max(asked_for, super().__call__(retry_state))
+
+
+def _say_again(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    # The first failures are ordinary; a person is told when it lasts.
+    level = logging.WARNING if state.attempt_number >= 4 else logging.DEBUG
+    _log.log(level, "asked the API server %d times: %s", state.attempt_number, error)

@@ -1,0 +1,141 @@
+"""kopf: watches, and nothing else. Its handlers hand on what they are shown.
+
+Only `index` and `on.event` are used: they alone leave the objects as they are, without finalizers
+and annotations. The index handlers return nothing, so kopf keeps no index: they are there because
+kopf calls them for everything that is listed before it calls any event handler.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import kopf
+
+from nanodex_operator.cluster import (
+    CODE_EXPERTS,
+    JOBS,
+    MODEL_SERVERS,
+    NAMESPACES,
+    PODS,
+    Cluster,
+    Resource,
+)
+from nanodex_operator.intake import Intake
+from nanodex_operator.manifests.metadata import EXPERT_LABEL
+from nanodex_operator.readings import Object
+from nanodex_operator.settings import Settings
+
+# A login that was refused is not repeated faster than this.
+_LOGIN_PAUSE_SECONDS = 5.0
+_CONNECT_SECONDS = 5.0
+_REQUEST_SECONDS = 60.0
+
+Handler = Callable[[Object], None]
+
+
+async def serve(
+    intake: Intake,
+    *,
+    cluster: Cluster,
+    settings: Settings,
+    shown: Callable[[bool], None],
+    stop: asyncio.Event,
+) -> None:
+    """Watch until `stop` is set or a signal comes.
+
+    Args:
+        intake: is handed what the watches show.
+        cluster: logs in.
+        settings: which namespaces.
+        shown: is called with each event after everything was listed once; True for one that a
+            listing brought.
+        stop: ends it.
+
+    Raises:
+        Exception: a watch failed in a way that only a new process can mend.
+    """
+    registry = kopf.OperatorRegistry()
+    _log_in(registry, cluster)
+    handlers: tuple[tuple[Resource, Handler, Handler], ...] = (
+        (CODE_EXPERTS, intake.see_expert, intake.lose_expert),
+        (JOBS, intake.see_job, intake.lose_job),
+        (PODS, intake.see_pod, intake.lose_pod),
+        (MODEL_SERVERS, intake.see_server, intake.lose_server),
+        (NAMESPACES, intake.see_namespace, intake.lose_namespace),
+    )
+    for resource, see, lose in handlers:
+        _watch(registry, resource, see=see, lose=lose, shown=shown)
+    await kopf.operator(
+        registry=registry,
+        settings=_kopf_settings(),
+        standalone=True,
+        clusterwide=not settings.watch_namespaces,
+        namespaces=list(settings.watch_namespaces),
+        stop_flag=stop,
+    )
+
+
+def _watch(
+    registry: kopf.OperatorRegistry,
+    resource: Resource,
+    *,
+    see: Handler,
+    lose: Handler,
+    shown: Callable[[bool], None],
+) -> None:
+    names = (resource.group_version, resource.plural)
+
+    @kopf.index(*names, registry=registry, id=f"see-{resource.plural}")
+    async def index(body: kopf.Body, **_: Any) -> None:
+        see(dict(body))
+
+    @kopf.on.event(*names, registry=registry, id=f"lose-{resource.plural}")
+    async def event(type: str | None, body: kopf.Body, **_: Any) -> None:
+        if type == "DELETED":
+            lose(dict(body))
+        shown(type is None)
+
+
+def _log_in(registry: kopf.OperatorRegistry, cluster: Cluster) -> None:
+    # kopf takes no login that equals one that was refused, but a token may work again later.
+    counter, last = itertools.count(), float("-inf")
+
+    @kopf.on.login(registry=registry, backoff=_LOGIN_PAUSE_SECONDS)
+    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+        nonlocal last
+        await asyncio.sleep(max(0.0, last + _LOGIN_PAUSE_SECONDS - time.monotonic()))
+        last = time.monotonic()
+        login = await cluster.login()
+        return kopf.ConnectionInfo(
+            server=login.server,
+            ca_path=login.ca_path,
+            insecure=login.insecure,
+            scheme=login.scheme,
+            token=login.token,
+            certificate_path=login.certificate_path,
+            private_key_path=login.private_key_path,
+            priority=next(counter),
+        )
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    # The CRDs are there before we start, and namespaces are named or all.
+    settings.scanning.disabled = True
+    settings.networking.connect_timeout = _CONNECT_SECONDS
+    settings.networking.request_timeout = _REQUEST_SECONDS
+    # An API server that is away is no reason to end: nothing is lost by waiting.
+    settings.networking.error_backoffs = _Patience()
+    for resource in (JOBS, PODS):
+        settings.watching.label_selectors[resource.group_version, resource.plural] = EXPERT_LABEL
+    return settings
+
+
+class _Patience(Iterable[float]):
+    """Waits between attempts, in seconds, without end."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1, 1, 2, 3, 5), itertools.repeat(8))
