@@ -11,21 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-
-from nanodex.api.code_expert import CodeExpert
-from nanodex.api.identity import Identity, Pinned
-from nanodex.api.manifest import FileEntry, Manifest, TerminationMessage
-from nanodex.api.model_server import ModelServer
-from nanodex.api.progress import ProgressReport
-from nanodex.api.reasons import ExitCode, Reason
-from nanodex.api.stages import StageName, Task
-from nanodex.api.status import (
-    CodeExpertStatus,
-    Condition,
-    ConditionType,
-    ModelServerStatus,
-    StageStatus,
-)
 from nanodex_operator.plan import desired_adapters, pins_of, plan, remembered, walk
 from nanodex_operator.settings import Settings
 from nanodex_operator.snapshot import (
@@ -41,6 +26,21 @@ from nanodex_operator.snapshot import (
     ReplicaReport,
     Snapshot,
     SuspendJob,
+)
+
+from nanodex.api.code_expert import CodeExpert
+from nanodex.api.identity import Identity, Pinned
+from nanodex.api.manifest import FileEntry, Manifest, TerminationMessage
+from nanodex.api.model_server import ModelServer
+from nanodex.api.progress import ProgressReport
+from nanodex.api.reasons import ExitCode, Reason
+from nanodex.api.stages import StageName, Task
+from nanodex.api.status import (
+    CodeExpertStatus,
+    Condition,
+    ConditionType,
+    ModelServerStatus,
+    StageStatus,
 )
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
