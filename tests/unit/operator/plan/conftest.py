@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from nanodex_operator.plan import desired_adapters, pins_of, plan, remembered, walk
+from nanodex_operator.plan import DesiredAdapters, desired_adapters, pins_of, plan, remembered, walk
 from nanodex_operator.settings import Settings
 from nanodex_operator.snapshot import (
     CreateJob,
@@ -40,6 +40,7 @@ from nanodex.api.status import (
     Condition,
     ConditionType,
     ModelServerStatus,
+    StageState,
     StageStatus,
 )
 
@@ -51,6 +52,12 @@ SETTINGS = Settings(
     trainer_image="registry/trainer@sha256:1",
 )
 BASE = "hf://Qwen/Qwen2.5-Coder-7B-Instruct"
+ABNORMAL = (
+    ConditionType.RECONCILING,
+    ConditionType.STALLED,
+    ConditionType.SOURCE_OUTDATED,
+    ConditionType.SUSPENDED,
+)
 AT_WORK = (JobOutcome.ACTIVE, JobOutcome.SUSPENDED)
 
 
@@ -150,6 +157,10 @@ class World:
         self.last = Plan((), self.stored.status)
         self.past_objects = [dataclasses.replace(self.stored)]
         self.past_jobs = [dict(self.jobs)]
+        # Caches lag, but they do not go back.
+        self.jobs_seen = 0
+        # What failed for good under the present key and nonce, by task.
+        self.failed: dict[Task, tuple[str, str]] = {}
 
     # What a person does.
 
@@ -264,7 +275,8 @@ class World:
         """Return what a reconcile sees; caches may lag by some versions."""
         seen = self.past_objects[-1 - min(objects_ago, len(self.past_objects) - 1)]
         self._remember_jobs()
-        jobs = self.past_jobs[-1 - min(jobs_ago, len(self.past_jobs) - 1)]
+        self.jobs_seen = max(self.jobs_seen, len(self.past_jobs) - 1 - jobs_ago)
+        jobs = self.past_jobs[self.jobs_seen]
         expert = CodeExpert.model_validate(self._resource(seen))
         bound = {seen.status.serving.server, seen.status.serving.next_server}
         return Snapshot(
@@ -299,13 +311,14 @@ class World:
         if snapshot.resource_version != str(self.stored.version):
             return
         assert not decided.actions or decided.status_first
+        assert not decided.events or decided.status != snapshot.status
         if decided.status != snapshot.status:
             if crash_after == 0:
                 return
             self._write_status(decided.status)
             crash_after -= 1
         for action in decided.actions[:crash_after]:
-            self._act(action)
+            self._act(action, snapshot)
         self.events.extend(decided.events)
 
     def settle(self) -> None:
@@ -321,11 +334,14 @@ class World:
                 return
         raise AssertionError(f"it does not settle: {self.last}")
 
+    def wanted(self, server: str) -> DesiredAdapters:
+        """Return what the status wants of a server."""
+        return desired_adapters(self.status, self.expert, server=server)
+
     def serve(self) -> None:
         """Let every server take what the status wants and every agent converge."""
         for server in self.servers.values():
-            wanted = desired_adapters(self.status, self.expert, server=server.name)
-            server.take(wanted.digests)
+            server.take(self.wanted(server.name).digests)
             server.sync()
 
     def run(self, *tasks: str) -> None:
@@ -371,6 +387,8 @@ class World:
         before = self.stored.status
         assert again.observed_generation >= before.observed_generation
         self._check_takeover(before, again)
+        self._check_conditions(before, again)
+        self._note_failures(again)
         digests = [one.digest for one in (again.active, *again.history) if one is not None]
         assert len(set(digests)) == len(digests)
         self._store(status=again)
@@ -384,8 +402,26 @@ class World:
             server = self.servers[after.serving.server]
             assert server.holds_everywhere(after.active.digest)
 
-    def _act(self, action: CreateJob | DeleteJob | SuspendJob) -> None:
+    def _check_conditions(self, before: CodeExpertStatus, after: CodeExpertStatus) -> None:
+        old = {condition.type: condition for condition in before.conditions}
+        for condition in after.conditions:
+            assert condition.observed_generation == after.observed_generation
+            assert condition.type not in ABNORMAL or condition.status == "True"
+            was = old.get(condition.type)
+            if was is not None and was.status == condition.status:
+                assert was.last_transition_time == condition.last_transition_time
+
+    def _note_failures(self, status: CodeExpertStatus) -> None:
+        """Keep what failed until the stage has another key, whatever the status forgets."""
+        for entry in status.stages:
+            if entry.state is StageState.FAILED:
+                self.failed[entry.name] = (entry.key, entry.retry_nonce)
+            elif entry.key and entry.key != self.failed.get(entry.name, ("", ""))[0]:
+                self.failed.pop(entry.name, None)
+
+    def _act(self, action: CreateJob | DeleteJob | SuspendJob, snapshot: Snapshot) -> None:
         if isinstance(action, CreateJob):
+            assert self.failed.get(action.task) != (action.key, action.manifest["retryNonce"])
             assert not self.stored.deleting
             assert len(action.name) <= 63
             assert not self.stored.spec.get("suspend")
@@ -400,8 +436,10 @@ class World:
                 )
         elif isinstance(action, DeleteJob):
             job = self.jobs.get(action.name)
-            if job is not None:
+            if job is not None and job.name in {seen.name for seen in snapshot.jobs}:
                 self.change(job, deleting=True)
+            elif job is not None:
+                del self.jobs[job.name]
         else:
             job = self.jobs.get(action.name)
             if job is not None and job.outcome in AT_WORK:
