@@ -41,7 +41,7 @@ def build_pod_spec() -> Object:
 
 def condition(found: Object, name: str) -> Object | None:
     """Return a condition of an object that holds."""
-    for each in found.get("status", {}).get("conditions", []):
+    for each in (found.get("status") or {}).get("conditions") or []:
         if each["type"] == name and each["status"] == "True":
             held: Object = each
             return held
