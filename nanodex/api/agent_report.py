@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from nanodex.api.base import Contract
 from nanodex.api.reasons import Reason
@@ -26,7 +26,13 @@ class EngineState(StrEnum):
     DRAINING = "draining"
 
 
-class ParityResult(Contract):
+class Report(Contract):
+    """Something that is read by a program of another version: unknown fields are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class ParityResult(Report):
     """What the comparison said; distances are mean absolute differences over tokens, in nats."""
 
     accepted: bool
@@ -37,7 +43,7 @@ class ParityResult(Contract):
     message: str
 
 
-class AdapterReport(Contract):
+class AdapterReport(Report):
     """What the agent reports of one version of an expert."""
 
     name: str = Field(description="Public name, <namespace>/<name>.")
@@ -48,7 +54,7 @@ class AdapterReport(Contract):
     parity: ParityResult | None = None
 
 
-class AgentReport(Contract):
+class AgentReport(Report):
     """What is served, for operators and for the command line."""
 
     generation: int = Field(description="Generation of the desired set that was last looked at.")
@@ -56,5 +62,6 @@ class AgentReport(Contract):
     engine: EngineState
     restarts: int = 0
     message: str = ""
-    base_model_revision: str = Field(default="", description="What the engine serves.")
+    base_model: str = Field(default="", description="Address of what the engine serves.")
+    base_model_revision: str = Field(default="", description="Which one that is.")
     adapters: tuple[AdapterReport, ...] = ()

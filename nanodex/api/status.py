@@ -227,6 +227,7 @@ class ModelServerStatus(Contract):
     ready_replicas: int = Field(default=0, ge=0, description="Pods that answer.")
     selector: str = Field(default="", max_length=256, description="Labels of its Pods, for scale.")
     set_generation: int = Field(default=0, ge=0, description="Number of the desired set.")
+    set_hash: Sha256 | Literal[""] = Field(default="", description="Hash of the desired set.")
     adapters: tuple[ServedAdapter, ...] = Field(
         default=(), max_length=4096, description="What is served here."
     )

@@ -66,6 +66,7 @@ class Directory:
     leaving: bool = False
     generation: int = 0
     content_hash: str = ""
+    base_model: str = ""
     base_model_revision: str = ""
     restarts: int = 0
     message: str = ""
@@ -100,6 +101,7 @@ class Directory:
             engine=self.engine,
             restarts=self.restarts,
             message=self.message,
+            base_model=self.base_model,
             base_model_revision=self.base_model_revision,
             adapters=self.adapters,
         )

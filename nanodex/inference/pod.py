@@ -53,7 +53,8 @@ class PodPlan:
         keys: folder of the mounted API keys.
         engine_socket: Unix socket of the engine.
         base_model: folder of the base model that the engine serves.
-        base_model_revision: what it is, for the report.
+        base_model_uri: its address, for the report.
+        base_model_revision: which one it is, for the report.
         store: where adapters come from.
         adapters: where their files are put for the engine.
         device: which build of vLLM runs.
@@ -73,6 +74,7 @@ class PodPlan:
     keys: Path
     engine_socket: Path
     base_model: Path
+    base_model_uri: str
     base_model_revision: str
     store: ObjectStore
     adapters: Path
@@ -95,7 +97,9 @@ class PodAgent:
     def __init__(self, plan: PodPlan) -> None:
         self._plan = plan
         self._engine = EngineClient(plan.engine_socket)
-        self._directory = Directory(base_model_revision=plan.base_model_revision)
+        self._directory = Directory(
+            base_model=plan.base_model_uri, base_model_revision=plan.base_model_revision
+        )
         self._metrics = AgentMetrics()
         self._keys = KeyFolder(plan.keys)
         self._desired = DesiredFile(plan.desired)

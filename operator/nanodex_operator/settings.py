@@ -29,6 +29,14 @@ class Settings(Contract):
         default="",
         description="ConfigMap with ca.crt of the store, in each namespace.",
     )
+    store_ports: tuple[str, ...] = Field(
+        default=(),
+        description="Ports of the store as its Pods have them; none: the one of store_endpoint.",
+    )
+    server_store_secret: str = Field(
+        default="nanodex-s3",
+        description="Secret in the operator's namespace with which model servers read the store.",
+    )
     nanodex_image: str = Field(description="Image of extract, brain, dataset and the agent.")
     trainer_image: str = Field(description="Image of train and evaluate.")
     engine_image: str = Field(default="", description="Image of vLLM where a server names none.")

@@ -107,12 +107,16 @@ class ReplicaReport:
         set_generation: number of the desired set that it has converged to.
         loaded: digests of the adapters that the engine holds, verified by the agent.
         refused: digest of each adapter that the agent refused, with reason and message.
+        base_model: address of the base model that its engine serves.
+        base_model_revision: which one that is; empty: it does not know.
     """
 
     pod: str
     set_generation: int
     loaded: frozenset[str] = frozenset()
     refused: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    base_model: str = ""
+    base_model_revision: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ from nanodex.api.code_expert import API_VERSION
 GROUP = API_VERSION.partition("/")[0]
 EXPERT_LABEL = f"{GROUP}/expert"
 STAGE_LABEL = f"{GROUP}/stage"
+SERVER_LABEL = f"{GROUP}/server"
 KEY_ANNOTATION = f"{GROUP}/key"
 RETRY_NONCE_ANNOTATION = f"{GROUP}/retry-nonce"
 EXPERT_ANNOTATION = f"{GROUP}/expert-json"
+SET_GENERATION_ANNOTATION = f"{GROUP}/set-generation"
 
 
 def labels(component: str, **own: str) -> dict[str, str]:

@@ -119,6 +119,7 @@ async def pod(
             keys=tmp_path / "keys",
             engine_socket=tmp_path / "engine.sock",
             base_model=base_model,
+            base_model_uri="bundled://smollm2-135m-instruct",
             base_model_revision="abc",
             store=open_store(str(tmp_path / "store")),
             adapters=tmp_path / "adapters",
