@@ -30,6 +30,8 @@ _FIELDS: dict[Protocol, frozenset[str]] = {
     "completion": _COMMON | {"prompt", "echo", "suffix"},
 }
 _SYSTEM_ROLES = ("system", "developer")
+# Answers that one request may ask for: more of them would pass by the limit of requests.
+MAX_ANSWERS = 16
 
 
 class BadRequest(Exception):
@@ -59,9 +61,11 @@ def engine_request(request: dict[str, Any], *, protocol: Protocol, route: Route)
     An expert was trained with its own system message first, so a chat without one gets it.
 
     Raises:
-        BadRequest: messages that are not text.
+        BadRequest: messages that are not text, or more answers than one request may ask for.
     """
     known = {name: value for name, value in request.items() if name in _FIELDS[protocol]}
+    if _answers(known) > MAX_ANSWERS:
+        raise BadRequest(f"one request may ask for {MAX_ANSWERS} answers: n times prompts")
     known["model"] = route.engine_name
     if known.get("stream") is True:
         # The engine counts tokens at the end of the stream; the chunk is dropped again for clients
@@ -79,6 +83,15 @@ def wants_usage(request: dict[str, Any]) -> bool:
     """Whether the client asked for the token counts of a stream."""
     options = request.get("stream_options")
     return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def _answers(request: dict[str, Any]) -> int:
+    """How many answers a request asks for; what is no number is left to the engine to refuse."""
+    prompt = request.get("prompt")
+    # A list of numbers is one prompt, in tokens.
+    several = isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list)
+    number = request.get("n")
+    return (len(prompt) if several else 1) * (number if type(number) is int else 1)
 
 
 def _messages(messages: Any) -> list[dict[str, Any]]:

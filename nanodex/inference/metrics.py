@@ -72,7 +72,7 @@ class AgentMetrics:
             self._resident.labels(model).set(1)
 
     def loaded(self, model: str, outcome: str) -> None:
-        """Count a load: `accepted` or `refused`."""
+        """Count a load: `accepted`, `refused`, or `restored` where it was accepted before."""
         self._loads.labels(model, outcome).inc()
 
     def restarted(self) -> None:

@@ -208,10 +208,11 @@ class Synchroniser:
                 self._put_in_quarantine(expert, Reason.LOAD_REJECTED, message, passes=True)
             raise
         self._failed.pop(expert.engine_name, None)
+        outcome = "restored" if expert.engine_name in self._proofs else "accepted"
         self._proofs[expert.engine_name] = proof
         # Whoever waits for it gets a moment to ask.
         self._directory.last_used[expert.engine_name] = self._directory.clock()
-        self._metrics.loaded(expert.name, "accepted")
+        self._metrics.loaded(expert.name, outcome)
         log.info("serving %s: %s", expert.pinned_name, proof.parity.message)
 
     async def _make_room(self, expert: ServedExpert, desired: DesiredSet) -> bool:

@@ -158,6 +158,7 @@ NO_REQUESTS = (
     # The engine would fetch it.
     b'{"model": "base", "messages": [{"role": "user", "content": '
     b'[{"type": "image_url", "image_url": {"url": "http://169.254.169.254/"}}]}]}',
+    b'{"model": "base", "n": 17, "messages": [{"role": "user", "content": "x"}]}',
 )  # fmt: skip
 
 
@@ -332,3 +333,18 @@ async def test_an_engine_that_is_gone_is_503_not_a_crash(
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "engine_down"
     assert directory.in_flight[ROUTE.engine_name] == 0
+
+
+async def test_one_request_is_not_a_hundred(http: httpx.AsyncClient, stand_in: Any) -> None:
+    for prompt, n, status in (
+        (["x"] * 17, 1, 400),
+        ([[1, 2]] * 9, 2, 400),
+        (["x"] * 8, 2, 200),
+        ([1] * 100, 1, 200),
+        ("x", "many", 200),
+    ):
+        answer = await http.post(
+            "/v1/completions", json={"model": "team/a", "prompt": prompt, "n": n}
+        )
+
+        assert answer.status_code == status, (prompt, n)
