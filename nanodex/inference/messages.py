@@ -87,11 +87,12 @@ def wants_usage(request: dict[str, Any]) -> bool:
 
 def _answers(request: dict[str, Any]) -> int:
     """How many answers a request asks for; what is no number is left to the engine to refuse."""
-    prompt = request.get("prompt")
+    prompt, number = request.get("prompt"), request.get("n")
+    prompts = 1
     # A list of numbers is one prompt, in tokens.
-    several = isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list)
-    number = request.get("n")
-    return (len(prompt) if several else 1) * (number if type(number) is int else 1)
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
+        prompts = len(prompt)
+    return prompts * (number if type(number) is int else 1)
 
 
 def _messages(messages: Any) -> list[dict[str, Any]]:
