@@ -67,7 +67,7 @@ kube-binaries: ## build the Kubernetes of the tests into the cache (10 minutes, 
 	$(PYTHON) hack/kind/build.py
 
 .PHONY: docs
-docs: setup ## render the generated parts of docs/ and config/
+docs: setup ## render what the models say: docs/, config/, crds/
 	$(BIN)/python docs/generate.py
 
 .PHONY: golden

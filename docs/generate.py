@@ -1,4 +1,4 @@
-"""Writes what is rendered from the models: config/*.yaml and the reference pages of docs/.
+"""Writes what is rendered from the models: config/*.yaml, crds/ and the reference pages of docs/.
 
 Run it after a change of nanodex/api or of the command line: `.venv/bin/python docs/generate.py`.
 With `--check` it writes nothing, names the files that are out of date and exits with 1.
@@ -11,6 +11,7 @@ from pathlib import Path
 from command_line import command_reference
 
 from nanodex.api.code_expert import CodeExpert
+from nanodex.api.crds import crd_files
 from nanodex.api.parameters import (
     BrainConfig,
     DatasetConfig,
@@ -57,6 +58,10 @@ def rendered() -> dict[Path, str]:
         ROOT / "config" / name: yaml_defaults(model, title=title)
         for name, (model, title) in config.items()
     }
+    for name, text in crd_files().items():
+        # Helm packages nothing from outside the chart.
+        for folder in ("crds", "charts/nanodex/files/crds"):
+            files[ROOT / folder / name] = text
     guide = ROOT / "docs" / "write-a-codeexpert.md"
     files[guide] = with_section(
         guide.read_text(encoding="utf-8"),
@@ -96,6 +101,7 @@ def main() -> int:
     for path, text in stale.items():
         print(path.relative_to(ROOT))
         if not arguments.check:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return 1 if stale and arguments.check else 0
 

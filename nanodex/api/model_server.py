@@ -1,77 +1,118 @@
 """ModelServer: the shared engine that an administrator offers for one base model."""
 
-from typing import Any, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from nanodex.api.base import Contract, Name, ShortString
-from nanodex.api.code_expert import BaseModelRef, SecretRef
+from nanodex.api.base import Contract, Name
+from nanodex.api.code_expert import BaseModelRef, LabelKey, LabelValue, PodFields, SecretRef
 from nanodex.api.parameters import Rank
+from nanodex.api.rules import Rule, Ruled, matches
 
 
-class AdapterLimits(Contract):
+class AdapterLimits(Ruled):
     """How many adapters of what rank."""
 
-    max_rank: Rank = 32
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.maxLoaded <= self.maxCached",
+            message="maxLoaded must be at most maxCached: what is loaded is cached as well",
+            holds=lambda limits: limits.max_loaded <= limits.max_cached,
+        ),
+    )
+
+    max_rank: Rank = Field(default=32, description="Highest LoRA rank that can be loaded.")
     max_loaded: int = Field(default=8, ge=1, le=256, description="On the device at once.")
     max_cached: int = Field(default=64, ge=1, le=4096, description="In the engine's CPU memory.")
     capacity: int = Field(default=200, ge=1, le=4096, description="Experts that may bind.")
 
 
 class AllowedNamespaces(Contract):
-    """Who may place an adapter here: a label selector over namespaces; empty allows all."""
+    """Who may place an adapter here."""
 
-    selector: dict[str, Any] = Field(default_factory=dict)
+    selector: PodFields = Field(
+        default_factory=dict,
+        description="A label selector over namespaces, as Kubernetes writes it; empty allows all.",
+    )
 
 
 class Engine(Contract):
     """vLLM's own settings."""
 
-    image: ShortString = ""
-    max_model_len: int = Field(default=8192, ge=128)
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    extra_args: tuple[ShortString, ...] = Field(default=(), max_length=64)
-    env: tuple[dict[str, Any], ...] = Field(default=(), max_length=64)
+    image: Annotated[
+        str, matches(r"[A-Za-z0-9._:@/-]*", "image must be the reference of an image, or empty")
+    ] = Field(
+        default="", max_length=512, description="Image of vLLM; empty: the operator's default."
+    )
+    max_model_len: int = Field(
+        default=8192, ge=128, le=1 << 24, description="Tokens of context, question and answer."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto", description="auto: bfloat16 on a GPU, float32 on a CPU."
+    )
+    extra_args: tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...] = Field(
+        default=(), max_length=64, description="Further arguments of vLLM's command line."
+    )
+    env: tuple[PodFields, ...] = Field(
+        default=(), max_length=64, description="Environment of the engine; Kubernetes' own fields."
+    )
 
 
 class ServerPod(Contract):
     """Where the engine runs; the fields are Kubernetes' own."""
 
-    resources: dict[str, Any] = Field(default_factory=dict)
-    node_selector: dict[str, str] = Field(default_factory=dict)
-    tolerations: tuple[dict[str, Any], ...] = Field(default=(), max_length=32)
+    resources: PodFields = Field(default_factory=dict, description="Requests and limits.")
+    node_selector: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict, max_length=32, description="Labels that the node must have."
+    )
+    tolerations: tuple[PodFields, ...] = Field(
+        default=(), max_length=32, description="Taints of the node that the Pod tolerates."
+    )
 
 
 class Access(Contract):
     """Who may ask."""
 
-    api_keys_secret_ref: SecretRef = SecretRef(name="nanodex-api-keys")
+    api_keys_secret_ref: SecretRef = Field(
+        default=SecretRef(name="nanodex-api-keys"),
+        description="A Secret with the API keys, in the operator's namespace.",
+    )
 
 
 class ModelServerSpec(Contract):
     """One base model, served to every namespace that is allowed."""
 
-    base_model: BaseModelRef
-    replicas: int = Field(default=1, ge=0, le=1000)
-    adapters: AdapterLimits = AdapterLimits()
-    allowed_namespaces: AllowedNamespaces = AllowedNamespaces()
-    engine: Engine = Engine()
-    pod: ServerPod = ServerPod()
-    access: Access = Access()
+    base_model: BaseModelRef = Field(description="The model that all adapters are for.")
+    replicas: int = Field(
+        default=1, ge=0, le=1000, description="Engines; an autoscaler may own the number."
+    )
+    adapters: AdapterLimits = Field(
+        default=AdapterLimits(), description="How many adapters of what rank."
+    )
+    allowed_namespaces: AllowedNamespaces = Field(
+        default=AllowedNamespaces(), description="Who may place an adapter here."
+    )
+    engine: Engine = Field(default=Engine(), description="vLLM's own settings.")
+    pod: ServerPod = Field(default=ServerPod(), description="Where the engine runs.")
+    access: Access = Field(default=Access(), description="Who may ask.")
 
 
 class ServerMetadata(Contract):
     """A ModelServer is cluster-scoped: it has a name and no namespace."""
 
-    name: Name
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    name: Name = Field(description="Name of the server.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Labels, kept as they are.")
+    annotations: dict[str, str] = Field(
+        default_factory=dict, description="Annotations, kept as they are."
+    )
 
 
 class ModelServer(Contract):
     """A shared engine for one base model."""
 
-    api_version: Literal["nanodex.dev/v1alpha1"] = "nanodex.dev/v1alpha1"
-    kind: Literal["ModelServer"] = "ModelServer"
-    metadata: ServerMetadata
-    spec: ModelServerSpec
+    api_version: Literal["nanodex.dev/v1alpha1"] = Field(
+        default="nanodex.dev/v1alpha1", description="Version of the resource."
+    )
+    kind: Literal["ModelServer"] = Field(default="ModelServer", description="Kind of the resource.")
+    metadata: ServerMetadata = Field(description="What the server is called.")
+    spec: ModelServerSpec = Field(description="What is wanted.")

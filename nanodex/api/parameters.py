@@ -3,42 +3,38 @@
 `config/*.yaml` shows the same defaults to people, and a test keeps the two equal.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from nanodex.api.base import Contract, DecimalString, ShortString
+from nanodex.api.rules import Rule, Ruled, Unique, number
 
 Language = Literal["python", "java", "typescript", "javascript", "cpp"]
-Pattern = Annotated[str, Field(max_length=256)]
 # vLLM allocates LoRA slots in these classes and refuses other ranks.
 Rank = Literal[1, 8, 16, 32, 64, 128, 256, 320, 512]
 Arm = Literal["base", "base+retrieval", "adapter", "adapter+retrieval"]
 
 
-def within(value: str, interval: str, inside: bool) -> str:
-    """Return `value` if it lies inside the interval.
-
-    Raises:
-        ValueError: it does not; the message names the interval.
-    """
-    if not inside:
-        raise ValueError(f"{value} is not in {interval}")
-    return value
+# A number with a fraction; a rule beside it names its interval.
+Fraction = Annotated[str, Field(max_length=16)]
 
 
 class ExtractorConfig(Contract):
     """Which files become the graph, and how much work one of them may cause."""
 
-    languages: tuple[Language, ...] = Field(
+    languages: Annotated[tuple[Language, ...], Unique()] = Field(
         default=("python", "java", "typescript", "javascript", "cpp"),
+        min_length=1,
         max_length=8,
         description="Languages to parse; files of others are counted and left out.",
     )
     max_file_bytes: int = Field(
         default=1 << 20, ge=1024, le=1 << 26, description="Larger files are skipped and recorded."
     )
-    max_files: int = Field(default=200_000, ge=1, description="More files than this are refused.")
+    max_files: int = Field(
+        default=200_000, ge=1, le=10_000_000, description="More files than this are refused."
+    )
     file_timeout_seconds: int = Field(
         default=20, ge=1, le=600, description="Seconds of work that one file may take."
     )
@@ -73,25 +69,15 @@ class DatasetConfig(Contract):
     forms_per_fact: int = Field(
         default=8, ge=2, le=64, description="Wordings of one fact in the training set."
     )
-    negatives_ratio: DecimalString = Field(
+    negatives_ratio: Annotated[Fraction, number("negativesRatio", "[0, 4]", example="0.5")] = Field(
         default="0.5", description="Questions about absent things for each question about a fact."
     )
     holdout_percent: int = Field(
         default=5, ge=0, le=50, description="Entities whose questions are kept for the test sets."
     )
-    min_confidence: DecimalString = Field(
+    min_confidence: Annotated[Fraction, number("minConfidence", "[0, 1]", example="0.9")] = Field(
         default="0.9", description="Edges below this confidence are never taught, in [0, 1]."
     )
-
-    @field_validator("min_confidence")
-    @classmethod
-    def _is_a_confidence(cls, value: str) -> str:
-        return within(value, "[0, 1]", 0 <= float(value) <= 1)
-
-    @field_validator("negatives_ratio")
-    @classmethod
-    def _is_a_ratio(cls, value: str) -> str:
-        return within(value, "[0, 4]", 0 <= float(value) <= 4)
 
 
 class LoraParameters(Contract):
@@ -99,28 +85,33 @@ class LoraParameters(Contract):
 
     r: Rank = Field(default=16, description="Rank.")
     alpha: int = Field(default=32, ge=1, le=1024, description="Scale is alpha / r.")
-    dropout: DecimalString = Field(
+    dropout: Annotated[Fraction, number("dropout", "[0, 1)", example="0.05")] = Field(
         default="0", description="Dropout on the adapter's input, in [0, 1)."
     )
     target_modules: Literal["all-linear"] = Field(
         default="all-linear", description="Linear layers that get an adapter."
     )
 
-    @field_validator("dropout")
-    @classmethod
-    def _is_a_probability(cls, value: str) -> str:
-        return within(value, "[0, 1)", 0 <= float(value) < 1)
 
-
-class TrainingConfig(Contract):
+class TrainingConfig(Ruled):
     """How the adapter is trained."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="self.batchSize % self.microBatchSize == 0",
+            message="microBatchSize must divide batchSize",
+            holds=lambda training: training.batch_size % training.micro_batch_size == 0,
+        ),
+    )
 
     method: Literal["lora", "qlora"] = Field(
         default="qlora", description="qlora: the base model in 4 bits (NF4)."
     )
     lora: LoraParameters = Field(default=LoraParameters(), description="Shape of the adapter.")
     epochs: int = Field(default=3, ge=1, le=1000, description="Passes over the training set.")
-    learning_rate: DecimalString = Field(default="2e-4", description="Peak rate, in (0, 0.01].")
+    learning_rate: Annotated[Fraction, number("learningRate", "(0, 0.01]", example="2e-4")] = Field(
+        default="2e-4", description="Peak rate, in (0, 0.01]."
+    )
     scheduler: Literal["cosine", "linear"] = Field(default="cosine", description="Decay to zero.")
     warmup_percent: int = Field(default=3, ge=0, le=50, description="Share of steps to warm up.")
     batch_size: int = Field(
@@ -135,40 +126,44 @@ class TrainingConfig(Contract):
         le=131_072,
         description="Tokens of an example; longer ones are dropped.",
     )
-    checkpoint_steps: int = Field(default=200, ge=1, description="Steps between two checkpoints.")
+    checkpoint_steps: int = Field(
+        default=200, ge=1, le=1_000_000, description="Steps between two checkpoints."
+    )
     early_stopping_patience: int = Field(
-        default=3, ge=0, description="Evaluations without a better held-out loss; 0 never stops."
+        default=3,
+        ge=0,
+        le=1000,
+        description="Evaluations without a better held-out loss; 0 never stops.",
     )
     seed: int = Field(default=17, ge=0, le=2**31 - 1, description="Seed of shuffling and weights.")
     parity_prompts: int = Field(
         default=6, ge=1, le=64, description="Prompts stored with log-probabilities for the server."
     )
 
-    @field_validator("learning_rate")
-    @classmethod
-    def _is_a_rate(cls, value: str) -> str:
-        return within(value, "(0, 0.01]", 0 < float(value) <= 0.01)
 
-    @model_validator(mode="after")
-    def _micro_batches_fill_a_batch(self) -> Self:
-        if self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"microBatchSize {self.micro_batch_size} does not divide "
-                f"batchSize {self.batch_size}"
-            )
-        return self
-
-
-class EvaluationConfig(Contract):
+class EvaluationConfig(Ruled):
     """What is asked of base model and adapter."""
 
-    arms: tuple[Arm, ...] = Field(
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            cel="'adapter' in self.arms && (!self.mustBeatBase || 'base' in self.arms)",
+            message="arms must hold adapter, and base unless mustBeatBase is false",
+            holds=lambda judged: (
+                "adapter" in judged.arms and (not judged.must_beat_base or "base" in judged.arms)
+            ),
+        ),
+    )
+
+    arms: Annotated[tuple[Arm, ...], Unique()] = Field(
         default=("base", "base+retrieval", "adapter", "adapter+retrieval"),
         max_length=4,
         description="Who answers.",
     )
     max_questions: int = Field(
-        default=400, ge=8, description="Questions of one test set, drawn with the seed."
+        default=400,
+        ge=8,
+        le=1_000_000,
+        description="Questions of one test set, drawn with the seed.",
     )
     max_new_tokens: int = Field(default=64, ge=8, le=1024, description="Tokens of one answer.")
     bootstrap_samples: int = Field(
@@ -177,7 +172,7 @@ class EvaluationConfig(Contract):
     seed: int = Field(
         default=17, ge=0, le=2**31 - 1, description="Seed of the draws and resamples."
     )
-    min_score: DecimalString = Field(
+    min_score: Annotated[Fraction, number("minScore", "[0, 1]", example="0.60")] = Field(
         default="0.60", description="Lowest recall of trained facts that passes the gate."
     )
     must_beat_base: bool = Field(

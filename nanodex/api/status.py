@@ -11,10 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from nanodex.api.base import Contract, Sha256
+from nanodex.api.base import Contract
+from nanodex.api.rules import ListMap
 from nanodex.api.stages import Task
 
 LongString = Annotated[str, Field(max_length=1024)]
+Key = Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$", max_length=64)]
 Digest = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$", max_length=71)]
 
 
@@ -66,7 +68,9 @@ class Failure(Contract):
     """Why a stage failed or does not get on, and what to do."""
 
     reason: str = Field(max_length=64, description="Stable reason, for instance OOMKilled.")
-    exit_code: int | None = Field(default=None, description="Exit code of the container.")
+    exit_code: int | None = Field(
+        default=None, ge=0, le=255, description="Exit code of the container."
+    )
     message: LongString = Field(default="", description="What happened.")
     hint: Annotated[str, Field(max_length=512)] = Field(default="", description="What to do.")
 
@@ -90,7 +94,7 @@ class StageStatus(Contract):
     """One task of the current generation."""
 
     name: Task = Field(description="Which task.")
-    key: Sha256 | Literal[""] = Field(default="", description="Key of the run; see nanodex.api.")
+    key: Key = Field(default="", description="Key of the run; see nanodex.api.")
     state: StageState = Field(default=StageState.WAITING, description="Where it is.")
     job: Annotated[str, Field(max_length=63)] = Field(default="", description="Its Job.")
     attempts: int = Field(default=0, ge=0, description="Pods that were started for it.")
@@ -101,7 +105,7 @@ class StageStatus(Contract):
     finished_at: datetime | None = Field(default=None, description="When it ended.")
     progress: StageProgressStatus | None = Field(default=None, description="While it runs.")
     artifact: ArtifactRef | None = Field(default=None, description="What it published.")
-    metrics: dict[str, str] = Field(
+    metrics: dict[Annotated[str, Field(max_length=64)], LongString] = Field(
         default={}, max_length=64, description="Its most telling figures, as text."
     )
     failure: Failure | None = Field(default=None, description="Why it does not get on.")
@@ -115,7 +119,7 @@ class SourceStatus(Contract):
     latest_commit: str = Field(
         default="", max_length=64, description="Newest commit of the ref, if another one."
     )
-    spec_key: Sha256 | Literal[""] = Field(
+    spec_key: Key = Field(
         default="", description="Hash of the references that `commit` is an answer to."
     )
     look: int = Field(
@@ -127,7 +131,7 @@ class BaseModelStatus(Contract):
     """What the base model's reference means."""
 
     revision: str = Field(default="", max_length=256, description="The pinned revision.")
-    spec_key: Sha256 | Literal[""] = Field(
+    spec_key: Key = Field(
         default="", description="Hash of the reference that `revision` is an answer to."
     )
 
@@ -152,7 +156,7 @@ class AdapterStatus(Contract):
     """An adapter that is, was or may be served."""
 
     digest: Digest = Field(description="Digest of the train stage's artifact.")
-    key: Sha256 | Literal[""] = Field(default="", description="Key of the train stage.")
+    key: Key = Field(default="", description="Key of the train stage.")
     commit: str = Field(default="", max_length=64, description="The commit it learned.")
     base_model: str = Field(
         default="", max_length=1024, description="Address of the base model it belongs to."
@@ -181,6 +185,14 @@ class ServingStatus(Contract):
     )
 
 
+class Columns(Contract):
+    """Short forms for the columns of `kubectl get`; derived from the rest."""
+
+    base: str = Field(default="", max_length=256, description="Name of the base model.")
+    commit: str = Field(default="", max_length=12, description="The commit that is learned.")
+    adapter: str = Field(default="", max_length=12, description="Digest of the active adapter.")
+
+
 class CodeExpertStatus(Contract):
     """Status of a CodeExpert."""
 
@@ -189,12 +201,13 @@ class CodeExpertStatus(Contract):
     stage: str = Field(default="", max_length=32, description="The stage that is under way.")
     progress: str = Field(default="", max_length=16, description="Its progress, for instance 61%.")
     message: LongString = Field(default="", description="For people; what happens now.")
+    columns: Columns = Field(default=Columns(), description="Short forms, for people.")
     source: SourceStatus = Field(default=SourceStatus(), description="What the ref means.")
     base_model: BaseModelStatus = Field(
         default=BaseModelStatus(), description="What the base model's reference means."
     )
     pinned: PinnedStatus = Field(default=PinnedStatus(), description="What an upgrade leaves.")
-    stages: tuple[StageStatus, ...] = Field(
+    stages: Annotated[tuple[StageStatus, ...], ListMap("name")] = Field(
         default=(), max_length=8, description="The tasks, in order."
     )
     active: AdapterStatus | None = Field(default=None, description="The adapter that answers.")
@@ -205,7 +218,7 @@ class CodeExpertStatus(Contract):
         default=(), max_length=100, description="Earlier adapters, newest first."
     )
     serving: ServingStatus = Field(default=ServingStatus(), description="Where it answers.")
-    conditions: tuple[Condition, ...] = Field(
+    conditions: Annotated[tuple[Condition, ...], ListMap("type")] = Field(
         default=(), max_length=16, description="The aspects, by type."
     )
 
@@ -227,14 +240,14 @@ class ModelServerStatus(Contract):
     ready_replicas: int = Field(default=0, ge=0, description="Pods that answer.")
     selector: str = Field(default="", max_length=256, description="Labels of its Pods, for scale.")
     set_generation: int = Field(default=0, ge=0, description="Number of the desired set.")
-    set_hash: Sha256 | Literal[""] = Field(default="", description="Hash of the desired set.")
-    adapters: tuple[ServedAdapter, ...] = Field(
+    set_hash: Key = Field(default="", description="Hash of the desired set.")
+    adapters: Annotated[tuple[ServedAdapter, ...], ListMap("expert")] = Field(
         default=(), max_length=4096, description="What is served here."
     )
     url: str = Field(default="", max_length=512, description="Base address of the OpenAI API.")
     base_model: BaseModelStatus = Field(
         default=BaseModelStatus(), description="What the base model's reference means."
     )
-    conditions: tuple[Condition, ...] = Field(
+    conditions: Annotated[tuple[Condition, ...], ListMap("type")] = Field(
         default=(), max_length=16, description="The aspects, by type."
     )

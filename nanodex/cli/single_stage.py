@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from nanodex.api.code_expert import BaseModelRef
 from nanodex.api.progress import Progress
+from nanodex.api.reasons import Reason
 from nanodex.api.stages import StageName
 from nanodex.cli.output import Output, console, emit, figures_table
 from nanodex.config import default_cache
+from nanodex.errors import UserError
 from nanodex.pipeline import StageProgress, shown, stop_on_signals
 from nanodex.pipeline.figures import figures_of
 from nanodex.pipeline.meter import Meter
@@ -26,6 +29,22 @@ def cache_folder(cache: Path | None) -> Path:
     if cache is not None:
         return cache.expanduser().resolve()
     return default_cache()
+
+
+def base_model_ref(uri: str) -> BaseModelRef:
+    """Return the reference to the base model at `uri`.
+
+    Raises:
+        UserError: it is no address.
+    """
+    try:
+        return BaseModelRef(uri=uri)
+    except ValidationError:
+        raise UserError(
+            f"{uri!r} is no address of a base model",
+            reason=Reason.INVALID_INPUT,
+            hint="Write bundled://NAME, hf://OWNER/NAME or file:///FOLDER.",
+        ) from None
 
 
 def run_alone(

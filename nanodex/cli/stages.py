@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from nanodex.api.code_expert import BaseModelRef
 from nanodex.api.parameters import (
     BrainConfig,
     DatasetConfig,
@@ -15,7 +14,7 @@ from nanodex.api.parameters import (
 )
 from nanodex.api.stages import StageName
 from nanodex.cli.output import Output, OutputOption, reports_errors
-from nanodex.cli.single_stage import CacheOption, cache_folder, run_alone
+from nanodex.cli.single_stage import CacheOption, base_model_ref, cache_folder, run_alone
 from nanodex.config import load_config
 
 app = typer.Typer()
@@ -84,7 +83,7 @@ def brain(
             parameters,
             out=out,
             count_tokens=token_counter(
-                resolve_base_model(BaseModelRef(uri=base_model), cache=cache_folder(cache))
+                resolve_base_model(base_model_ref(base_model), cache=cache_folder(cache))
             ),
             progress=progress,
         ),
@@ -137,7 +136,7 @@ def train(
         lambda progress: train_adapter(
             dataset,
             parameters,
-            base_model=resolve_base_model(BaseModelRef(uri=base_model), cache=cache_folder(cache)),
+            base_model=resolve_base_model(base_model_ref(base_model), cache=cache_folder(cache)),
             out=out,
             checkpoints=out.with_name(out.name + ".checkpoints"),
             progress=progress,
@@ -173,7 +172,7 @@ def evaluate(
             brain=brain,
             dataset=dataset,
             adapter=trained / "adapter",
-            base_model=resolve_base_model(BaseModelRef(uri=base_model), cache=cache_folder(cache)),
+            base_model=resolve_base_model(base_model_ref(base_model), cache=cache_folder(cache)),
             out=out,
             progress=progress,
         ),

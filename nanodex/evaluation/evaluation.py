@@ -12,7 +12,7 @@ from nanodex.api.parameters import Arm, EvaluationConfig
 from nanodex.api.progress import Progress
 from nanodex.api.reasons import Reason
 from nanodex.api.records import Answer, EvaluationReport, Question, SetResult, TestSet
-from nanodex.errors import Interrupted, UserError
+from nanodex.errors import Interrupted
 from nanodex.evaluation.gate import judge
 from nanodex.evaluation.metrics import denies, interval, score_answer, unknown_share
 from nanodex.evaluation.retrieval import Index
@@ -59,10 +59,9 @@ def evaluate(
         progress: told of each batch, and asked whether to stop.
 
     Raises:
-        UserError: an input is not what the stages before write, or the arms cannot be judged.
+        UserError: an input is not what the stages before write.
         Interrupted: `progress.stopping` was seen; nothing was written.
     """
-    _require_arms(config)
     started = time.monotonic()
     questions = draw(
         read_questions(dataset / "questions.jsonl"), most=config.max_questions, seed=config.seed
@@ -173,17 +172,6 @@ class _Respondent:
             return question.messages
         found = self._index.find(question.messages[-1].content, limit=_CONTEXT_NODES)
         return with_context(question.messages, [node.summary for node in found])
-
-
-def _require_arms(config: EvaluationConfig) -> None:
-    needed = {"adapter"} | ({"base"} if config.must_beat_base else set())
-    missing = needed - set(config.arms)
-    if missing:
-        raise UserError(
-            f"evaluation.arms lacks {', '.join(sorted(missing))}",
-            reason=Reason.INVALID_INPUT,
-            hint="the verdict compares adapter and base; mustBeatBase: false needs no base",
-        )
 
 
 def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

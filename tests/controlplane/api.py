@@ -132,13 +132,36 @@ class Api:
         """Create an object."""
         return answer(self._http.post(path(resource, namespace=namespace), json=body))
 
-    def apply(self, resource: str, body: Object, *, namespace: str = "") -> Object:
+    def judge(self, resource: str, body: Object, *, namespace: str = "") -> Object:
+        """Return what an object would become; unknown fields are refused, nothing is kept."""
+        return answer(
+            self._http.post(
+                path(resource, namespace=namespace),
+                json=body,
+                params={"dryRun": "All", "fieldValidation": "Strict"},
+            )
+        )
+
+    def apply(
+        self,
+        resource: str,
+        body: Object,
+        *,
+        namespace: str = "",
+        subresource: str = "",
+        manager: str = FIELD_MANAGER,
+    ) -> Object:
         """Apply an object on the server side, as a field manager of its own."""
         return answer(
             self._http.patch(
-                path(resource, namespace=namespace, name=body["metadata"]["name"]),
+                path(
+                    resource,
+                    namespace=namespace,
+                    name=body["metadata"]["name"],
+                    subresource=subresource,
+                ),
                 json=body,
-                params={"fieldManager": FIELD_MANAGER, "force": "true"},
+                params={"fieldManager": manager, "force": "true"},
                 headers={"Content-Type": "application/apply-patch+yaml"},
             )
         )

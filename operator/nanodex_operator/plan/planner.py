@@ -27,7 +27,7 @@ from nanodex_operator.plan.superseded import HELD_SECONDS, find_superseded
 from nanodex_operator.plan.walk import Walk, entry_of, pins_of, remembered, walk
 from nanodex_operator.settings import Settings
 from nanodex_operator.snapshot import Action, CreateJob, Plan, Snapshot
-from nanodex_operator.status import Facts, conditions, events, summary
+from nanodex_operator.status import Facts, columns, conditions, events, summary
 
 _STALE_RETRY_SECONDS = 1.0
 
@@ -256,6 +256,7 @@ def _described(
             "stage": words.stage,
             "progress": words.progress,
             "message": words.message,
+            "columns": columns(status, base_model=snapshot.expert.spec.base_model.uri),
             "conditions": conditions(status, facts),
         }
     )

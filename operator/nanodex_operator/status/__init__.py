@@ -7,6 +7,6 @@ from nanodex_operator.status.conditions import conditions
 from nanodex_operator.status.events import events
 from nanodex_operator.status.facts import Facts
 from nanodex_operator.status.problems import with_problem
-from nanodex_operator.status.words import summary
+from nanodex_operator.status.words import columns, summary
 
-__all__ = ["Facts", "conditions", "events", "summary", "with_problem"]
+__all__ = ["Facts", "columns", "conditions", "events", "summary", "with_problem"]

@@ -6,7 +6,7 @@ from nanodex.api.durations import duration_text
 from nanodex.api.progress import ProgressReport
 from nanodex.api.reasons import Reason
 from nanodex.api.stages import Task
-from nanodex.api.status import CodeExpertStatus, Failure, StageState, StageStatus
+from nanodex.api.status import CodeExpertStatus, Columns, Failure, StageState, StageStatus
 from nanodex_operator.status.facts import Facts
 
 PHASES = {
@@ -59,6 +59,16 @@ def summary(status: CodeExpertStatus, facts: Facts) -> Summary:
             message=_said_of_stage(under_way),
         )
     return _of_service(status, facts)
+
+
+def columns(status: CodeExpertStatus, *, base_model: str) -> Columns:
+    """Return what `kubectl get` shows in the place of addresses and hashes."""
+    active = status.active.digest if status.active is not None else ""
+    return Columns(
+        base=base_model.rstrip("/").rsplit("/", 1)[-1][:256],
+        commit=short(status.source.commit),
+        adapter=short(active),
+    )
 
 
 def advice(failure: Failure) -> str:

@@ -72,6 +72,7 @@ def test_an_unknown_symbol_is_answered_with_the_nearest_ones(graph: Path) -> Non
         (("serve",), 10, "one base model"),
         (("artifacts", "list", "gopher://x"), 10, "names no store"),
         (("ask", "default/x", "hello", "--url", "http://127.0.0.1:9"), 34, "nanodex serve"),
+        (("brain", "--base-model", "gpt-5"), 10, "bundled://NAME"),
         (("extract",), 2, "Usage"),
     ],
 )

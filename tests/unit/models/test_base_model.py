@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from nanodex.api.code_expert import BaseModelRef
 from nanodex.api.reasons import Reason
@@ -64,8 +65,6 @@ def test_the_bundled_model_has_a_revision_without_being_converted() -> None:
     [
         "bundled://gpt-5",
         "file:///nowhere/at/all",
-        "hf://name-without-owner",
-        "hf://owner/name/../other",
         "s3://bucket/model",
         "pvc://claim/model",
     ],
@@ -75,6 +74,12 @@ def test_what_cannot_be_found_is_said_with_a_hint(uri: str, tmp_path: Path) -> N
         resolve_base_model(BaseModelRef(uri=uri), cache=tmp_path)
     assert caught.value.reason in {Reason.MODEL_UNAVAILABLE, Reason.INVALID_INPUT}
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("uri", ["hf://name-without-owner", "hf://owner/name/../other", "gpt-5"])
+def test_what_is_no_address_is_no_reference(uri: str) -> None:
+    with pytest.raises(ValidationError, match="hf://OWNER/NAME"):
+        BaseModelRef(uri=uri)
 
 
 def test_pickled_weights_are_no_model(folder: Path, tmp_path: Path) -> None:
