@@ -4,6 +4,7 @@ Besides what the models know: names, columns, subresources, and the rules that h
 alone. `make docs` writes them to crds/ and into the chart.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -125,6 +126,14 @@ class _PlainDumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         """Alias nothing."""
         return True
+
+
+# For YAML 1.2, and so for kubectl and Helm, 2e-4 is a number: what looks like one is quoted.
+_PlainDumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)
 
 
 def _definition(

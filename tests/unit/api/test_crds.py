@@ -1,11 +1,13 @@
 """What kubectl explains, fills in and bounds; that crds/ is up to date is tested with docs/."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
-from nanodex.api.crds import code_expert_crd, model_server_crd
+from nanodex.api.crds import code_expert_crd, crd_files, model_server_crd
 
 CRDS = {"CodeExpert": code_expert_crd(), "ModelServer": model_server_crd()}
 RULES = "x-kubernetes-validations"
@@ -101,3 +103,21 @@ def test_the_columns_are_those_that_people_were_promised() -> None:
     ]  # fmt: skip
     assert columns("CodeExpert", 1) == ["Reason", "Score", "Model"]
     assert columns("ModelServer", 0) == ["Base", "Replicas", "Available", "Ready", "Age"]
+
+
+@pytest.mark.parametrize("name", crd_files())
+def test_no_string_is_a_number_to_kubectl_and_helm(name: str) -> None:
+    """They read YAML 1.2, where 2e-4 is a number; PyYAML reads YAML 1.1, where it is not."""
+    number = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?")
+    scalars = [
+        token
+        for token in yaml.scan(crd_files()[name])
+        if isinstance(token, yaml.ScalarToken) and token.plain
+    ]
+    misread = [
+        token.value
+        for token in scalars
+        if number.fullmatch(token.value) and isinstance(yaml.safe_load(token.value), str)
+    ]
+    assert len(scalars) > 500
+    assert misread == []
