@@ -72,7 +72,7 @@ docs: setup ## render what the models say: docs/, config/, crds/
 
 .PHONY: golden
 golden: setup ## write the golden files of the unit tests anew
-	$(BIN)/pytest tests/unit/operator -q --write-golden
+	$(BIN)/pytest tests/unit/operator tests/unit/chart -q --write-golden
 
 .PHONY: bench
 bench: setup ## figures of each stage as JSON

@@ -8,6 +8,7 @@ import argparse
 import re
 from pathlib import Path
 
+from chart_values import chart_values
 from command_line import command_reference
 
 from nanodex.api.code_expert import CodeExpert
@@ -67,6 +68,12 @@ def rendered() -> dict[Path, str]:
         guide.read_text(encoding="utf-8"),
         name="fields of CodeExpert",
         content=markdown_table(CodeExpert),
+    )
+    install = ROOT / "docs" / "install.md"
+    files[install] = with_section(
+        install.read_text(encoding="utf-8"),
+        name="values of the chart",
+        content=chart_values(ROOT / "charts/nanodex/values.yaml"),
     )
     files[ROOT / "docs" / "command-line.md"] = COMMAND_LINE + command_reference(
         app, program="nanodex"

@@ -1,0 +1,44 @@
+"""Helm, built before the first test that wants it."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from hack.kind.build import CannotBuild, NoToolchain, Unreachable, built
+from tests.helm import Helm
+
+_BUILT: pytest.StashKey[Path | CannotBuild] = pytest.StashKey()
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build Helm: no test's time limit is made for that."""
+    if session.config.option.collectonly:
+        return
+    if not any(item.path.is_relative_to(_HERE) for item in session.items):
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        try:
+            session.config.stash[_BUILT] = built(["helm"], tell=_tell)["helm"]
+        except CannotBuild as error:
+            session.config.stash[_BUILT] = error
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+@pytest.fixture(scope="session")
+def helm(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm without a cluster."""
+    binary = pytestconfig.stash[_BUILT]
+    if isinstance(binary, CannotBuild):
+        # What this machine cannot do is left out on a laptop, and only there.
+        cannot = isinstance(binary, NoToolchain | Unreachable)
+        if cannot and os.environ.get("CI") != "true":
+            pytest.skip(str(binary))
+        pytest.fail(str(binary), pytrace=False)
+    return Helm(binary, folder=tmp_path_factory.mktemp("helm"))
