@@ -23,6 +23,7 @@ from nanodex.trainer.data_loader import (
     tokenize,
     training_order,
 )
+from nanodex.trainer.denormals import denormals_flushed
 from nanodex.trainer.figures import TrainMetrics, training_record
 from nanodex.trainer.lora import lora_config, require_servable
 
@@ -66,7 +67,6 @@ def train(
     card = _dataset_card(dataset)
 
     # torch and TRL take many seconds to import; nothing of them is needed to refuse.
-    import torch
     from datasets import Dataset, disable_progress_bars
 
     from nanodex.models.chat import ChatFormat
@@ -76,7 +76,6 @@ def train(
     from nanodex.trainer.packing import shared_prefix
 
     disable_progress_bars()
-    torch.set_flush_denormal(True)
     tokenizer = load_tokenizer(base_model)
     chat = ChatFormat(tokenizer)
     lines = read_examples(dataset / "train.jsonl")
@@ -98,7 +97,8 @@ def train(
     conductor = sft.Conductor(
         progress=progress, held_out=held_out, checkpoint_steps=config.checkpoint_steps
     )
-    with tempfile.TemporaryDirectory(prefix="nanodex-train-") as scratch:
+    # Before the model is loaded: torch's threads begin with the mode of the one that begins them.
+    with denormals_flushed(), tempfile.TemporaryDirectory(prefix="nanodex-train-") as scratch:
         trainer = sft.ExpertTrainer(
             run=run,
             checkpoint_folder=checkpoints,

@@ -11,6 +11,7 @@ from measuring import Prepared, measure, median_seconds, peak_megabytes, rate, r
 from nanodex.api.parameters import TrainingConfig
 from nanodex.api.progress import Silent
 from nanodex.models import BaseModel
+from nanodex.trainer.denormals import denormals_flushed
 
 HELD_OUT_EXAMPLES = 8
 BATCH = 8
@@ -66,7 +67,6 @@ def plain_trl(dataset: Path, base_model: BaseModel, out: Path) -> Prepared:
     from trl import SFTConfig, SFTTrainer
 
     disable_progress_bars()
-    torch.set_flush_denormal(True)
     tokenizer = AutoTokenizer.from_pretrained(base_model.path)
     rows = []
     for line in (dataset / "train.jsonl").read_text(encoding="utf-8").splitlines():
@@ -96,7 +96,8 @@ def plain_trl(dataset: Path, base_model: BaseModel, out: Path) -> Prepared:
     )
 
     def work() -> dict[str, Any]:
-        trainer.train()
+        with denormals_flushed():
+            trainer.train()
         return {}
 
     return work

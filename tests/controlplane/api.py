@@ -20,6 +20,7 @@ from tests.controlplane.kubeconfig import checked_kubeconfig
 
 Object = dict[str, Any]
 T = TypeVar("T")
+DEFINITIONS = "apiextensions.k8s.io/v1/customresourcedefinitions"
 FIELD_MANAGER = "nanodex-test"
 
 
@@ -246,6 +247,19 @@ def eventually(look: Callable[[], T | None], *, seconds: float = 30.0) -> T:
             return seen
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s; last seen: {seen!r}"
         time.sleep(0.05)
+
+
+def established(api: Api, definition: str) -> bool:
+    """Tell whether the API server serves a custom resource.
+
+    Raises:
+        AssertionError: it says that the schema is not structural.
+    """
+    # A definition that no controller has looked at yet has `conditions: null`.
+    conditions = api.get(DEFINITIONS, definition).get("status", {}).get("conditions") or []
+    found = {condition["type"]: condition["status"] for condition in conditions}
+    assert "NonStructuralSchema" not in found, conditions
+    return found.get("Established") == "True"
 
 
 def _one(entries: list[Object], name: str) -> Object:

@@ -19,7 +19,7 @@ from nanodex.api.code_expert import CodeExpert, CodeExpertSpec
 from nanodex.api.crds import code_expert_crd, model_server_crd
 from nanodex.api.model_server import ModelServer, ModelServerSpec
 from tests import resources
-from tests.controlplane.api import Api, Object, Refused, eventually
+from tests.controlplane.api import DEFINITIONS, Api, Object, Refused, established, eventually
 from tests.controlplane.plane import ControlPlane
 from tests.resources import EXPERT, GIT, SERVER, changed
 
@@ -27,7 +27,6 @@ pytestmark = pytest.mark.controlplane
 
 EXPERTS = "nanodex.dev/v1alpha1/codeexperts"
 SERVERS = "nanodex.dev/v1alpha1/modelservers"
-DEFINITIONS = "apiextensions.k8s.io/v1/customresourcedefinitions"
 SAMPLES = Path(__file__).parents[2] / "config" / "samples"
 
 
@@ -46,12 +45,6 @@ def server(control_plane: ControlPlane) -> Iterator[Api]:
         api.delete(DEFINITIONS, definition["metadata"]["name"])
     for definition in definitions:
         eventually(lambda name=definition["metadata"]["name"]: not api.find(DEFINITIONS, name))
-
-
-def established(api: Api, name: str) -> bool:
-    conditions = api.get(DEFINITIONS, name).get("status", {}).get("conditions", [])
-    assert not [one for one in conditions if one["type"] == "NonStructuralSchema"], conditions
-    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
 
 def judged(api: Api, changes: dict[str, Any]) -> Object:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.controlplane.api import Api, Object, eventually
+from tests.controlplane.api import DEFINITIONS, Api, Object, eventually
 from tests.controlplane.plane import ControlPlane
 from tests.helm import CHART, Helm, HelmFailed, as_flags
 
 pytestmark = pytest.mark.controlplane
 
-_CRDS = "apiextensions.k8s.io/v1/customresourcedefinitions"
+
 _OURS = ("codeexperts.nanodex.dev", "modelservers.nanodex.dev")
 _EXPERTS = "nanodex.dev/v1alpha1/codeexperts"
 _STORE = {"artifacts.url": '"s3://nanodex-ci/artifacts"'}
@@ -42,9 +42,9 @@ def system(control_plane: ControlPlane, helm: Helm) -> Iterator[str]:
     yield name
     helm.run("uninstall", "nanodex", f"--namespace={name}", "--ignore-not-found")
     for crd in _OURS:
-        control_plane.api.delete(_CRDS, crd)
+        control_plane.api.delete(DEFINITIONS, crd)
     for crd in _OURS:
-        eventually(lambda crd=crd: control_plane.api.find(_CRDS, crd) is None)
+        eventually(lambda crd=crd: control_plane.api.find(DEFINITIONS, crd) is None)
     control_plane.delete_namespace(name)
 
 
@@ -91,7 +91,7 @@ def _left(api: Api, namespace: str) -> list[str]:
 
 
 def _generation(api: Api, crd: str) -> int:
-    found: int = api.get(_CRDS, crd)["metadata"]["generation"]
+    found: int = api.get(DEFINITIONS, crd)["metadata"]["generation"]
     return found
 
 
@@ -153,17 +153,19 @@ def test_an_upgrade_changes_what_was_changed(helm: Helm, api: Api, system: str) 
 
 def test_an_upgrade_brings_back_the_crds(helm: Helm, api: Api, system: str) -> None:
     _install(helm, system)
-    crd = api.get(_CRDS, _OURS[0])
+    crd = api.get(DEFINITIONS, _OURS[0])
     columns = crd["spec"]["versions"][0]["additionalPrinterColumns"]
     crd["spec"]["versions"][0]["additionalPrinterColumns"] = columns[:1]
-    api.patch(_CRDS, _OURS[0], {"spec": {"versions": crd["spec"]["versions"]}})
+    api.patch(DEFINITIONS, _OURS[0], {"spec": {"versions": crd["spec"]["versions"]}})
     _install(helm, system, "--force-conflicts")
-    assert api.get(_CRDS, _OURS[0])["spec"]["versions"][0]["additionalPrinterColumns"] == columns
+    assert (
+        api.get(DEFINITIONS, _OURS[0])["spec"]["versions"][0]["additionalPrinterColumns"] == columns
+    )
 
 
 def test_the_crds_may_be_somebody_elses(helm: Helm, api: Api, system: str) -> None:
     _install(helm, system, crds__install="false")
-    assert [api.find(_CRDS, crd) for crd in _OURS] == [None, None]
+    assert [api.find(DEFINITIONS, crd) for crd in _OURS] == [None, None]
 
 
 def test_a_namespace_that_is_not_there_is_named(helm: Helm, system: str) -> None:

@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.controlplane.api import Api, Refused, eventually
+from tests.controlplane.api import DEFINITIONS, Api, Refused, established, eventually
 from tests.controlplane.chart.strict import Strict
 from tests.controlplane.plane import ControlPlane
 from tests.helm import VALUES, Helm, Object, objects, of_kind
 
 pytestmark = pytest.mark.controlplane
-
-_CRDS = "apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 @pytest.fixture(scope="module")
@@ -49,17 +47,12 @@ def _watched(control_plane: ControlPlane) -> Iterator[None]:
 def _monitoring(control_plane: ControlPlane, monitoring_crds: list[Object]) -> Iterator[None]:
     """ServiceMonitor and PrometheusRule, as the Prometheus operator has them."""
     for crd in monitoring_crds:
-        control_plane.api.create(_CRDS, crd)
+        control_plane.api.create(DEFINITIONS, crd)
     for crd in monitoring_crds:
-        eventually(lambda crd=crd: _established(control_plane.api, crd["metadata"]["name"]))
+        eventually(lambda crd=crd: established(control_plane.api, crd["metadata"]["name"]))
     yield
     for crd in monitoring_crds:
-        control_plane.api.delete(_CRDS, crd["metadata"]["name"])
-
-
-def _established(api: Api, name: str) -> bool:
-    conditions = api.get(_CRDS, name).get("status", {}).get("conditions") or []
-    return ("Established", "True") in [(one["type"], one["status"]) for one in conditions]
+        control_plane.api.delete(DEFINITIONS, crd["metadata"]["name"])
 
 
 @pytest.mark.usefixtures("_watched", "_monitoring")

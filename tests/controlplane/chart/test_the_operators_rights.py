@@ -10,14 +10,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.controlplane.api import Api, eventually
+from tests.controlplane.api import DEFINITIONS, Api, eventually
 from tests.controlplane.plane import ControlPlane
 from tests.helm import CHART, Helm, as_flags
 
 pytestmark = pytest.mark.controlplane
 
 _REVIEWS = "authorization.k8s.io/v1/selfsubjectaccessreviews"
-_CRDS = "apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ def installed(
         yield Installed(operator=operator, system=system, watched=watched)
     helm.run("uninstall", "nanodex", f"--namespace={system}")
     for crd in ("codeexperts.nanodex.dev", "modelservers.nanodex.dev"):
-        control_plane.api.delete(_CRDS, crd)
-        eventually(lambda crd=crd: control_plane.api.find(_CRDS, crd) is None)
+        control_plane.api.delete(DEFINITIONS, crd)
+        eventually(lambda crd=crd: control_plane.api.find(DEFINITIONS, crd) is None)
     control_plane.delete_namespace(system)
     control_plane.delete_namespace(watched)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -71,6 +72,14 @@ def run(
         progress=progress or Silent(),
     )
     return out
+
+
+def test_it_leaves_the_arithmetic_of_the_process_as_it_was(
+    dataset: Path, tiny_model: BaseModel
+) -> None:
+    run(dataset, tiny_model, "out")
+
+    assert sys.float_info.min / 2 > 0
 
 
 def digests(out: Path) -> dict[str, str]:
