@@ -21,6 +21,7 @@ from nanodex.api.parameters import (
     InferenceConfig,
     TrainingConfig,
 )
+from nanodex.api.reasons import ConditionReason
 from nanodex.api.reference import markdown_table, yaml_defaults
 from nanodex.cli import app
 
@@ -74,6 +75,13 @@ def rendered() -> dict[Path, str]:
         install.read_text(encoding="utf-8"),
         name="values of the chart",
         content=chart_values(ROOT / "charts/nanodex/values.yaml"),
+    )
+    troubleshooting = ROOT / "docs" / "troubleshooting.md"
+    files[troubleshooting] = with_section(
+        troubleshooting.read_text(encoding="utf-8"),
+        name="reasons of conditions",
+        content="| reason | meaning |\n|---|---|\n"
+        + "".join(f"| `{reason}` | {reason.meaning} |\n" for reason in ConditionReason),
     )
     files[ROOT / "docs" / "command-line.md"] = COMMAND_LINE + command_reference(
         app, program="nanodex"
