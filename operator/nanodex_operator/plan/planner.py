@@ -20,7 +20,7 @@ from nanodex.api.status import (
 from nanodex_operator.plan.binding import bind
 from nanodex_operator.plan.failures import failure
 from nanodex_operator.plan.references import References, answered, look, references_key
-from nanodex_operator.plan.runs import Run, started
+from nanodex_operator.plan.runs import REFRESH_SECONDS, Run, started
 from nanodex_operator.plan.serving import Service, passed, serve
 from nanodex_operator.plan.stages import Stages, advance, attend
 from nanodex_operator.plan.superseded import HELD_SECONDS, find_superseded
@@ -105,6 +105,8 @@ def plan(snapshot: Snapshot, *, build: JobBuilder) -> Plan:
         references.again_after,
         *(followed.again_after for followed in stages.followed),
         HELD_SECONDS if superseded.present else None,
+        # A server takes up an adapter without an event of ours.
+        REFRESH_SECONDS if service.moves and service.failure is None else None,
         # What new pins lead to was not looked for in the store yet.
         0.0 if walked is None and answered(status, snapshot.expert) else None,
     )

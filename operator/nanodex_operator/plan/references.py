@@ -231,13 +231,12 @@ def _wait(snapshot: Snapshot, entry: StageStatus) -> float | None:
         return _until(snapshot, snapshot.status.source.observed_at, _interval(snapshot))
     if entry.retry_nonce != snapshot.expert.spec.retry_nonce:
         return 0
-    assert entry.failure is not None
-    interval = _interval(snapshot)
-    if entry.failure.reason == Reason.ANSWER_LOST:
+    interval, cause = _interval(snapshot), entry.failure
+    if cause is not None and cause.reason == Reason.ANSWER_LOST:
         delay: float | None = _LOST_RETRY_SECONDS
     elif interval is not None and answered(snapshot.status, snapshot.expert):
         delay = interval
-    elif may_pass(entry.failure):
+    elif cause is None or may_pass(cause):
         delay = min(interval or _RETRY_SECONDS, _RETRY_SECONDS)
     else:
         delay = interval

@@ -8,11 +8,12 @@ its Job may be gone.
 from dataclasses import dataclass
 from datetime import datetime
 
-from nanodex.api.durations import duration_seconds
+from nanodex.api.durations import duration_seconds, duration_text
 from nanodex.api.reasons import Reason
 from nanodex.api.stages import Task
 from nanodex.api.status import Failure, StageProgressStatus, StageState, StageStatus
 from nanodex_operator.plan.failures import (
+    HINTS,
     below_threshold,
     failure,
     failure_of_job,
@@ -35,6 +36,8 @@ from nanodex_operator.status.words import said_of
 REFRESH_SECONDS = 10.0
 # How soon to try again what the API server did not accept.
 _REFUSED_SECONDS = 60.0
+# A look at the references is two requests; a server that lets them hang is as good as away.
+_RESOLVE_SECONDS = 900
 _AT_WORK = (JobOutcome.ACTIVE, JobOutcome.SUSPENDED)
 _BEGUN = (StageState.QUEUED, StageState.RUNNING)
 
@@ -263,14 +266,22 @@ def _too_late(snapshot: Snapshot, entry: StageStatus, job: ObservedJob) -> Failu
     left = _seconds_left(snapshot, entry)
     if left is None or left > 0 or job.outcome is JobOutcome.SUSPENDED:
         return None
+    if entry.name is Task.RESOLVE:
+        return failure(
+            Reason.DEADLINE_EXCEEDED,
+            f"git server or model hub did not answer within {duration_text(_RESOLVE_SECONDS)}",
+            hint=HINTS[Reason.GIT_UNAVAILABLE],
+        )
     limit = snapshot.expert.spec.training.active_deadline
     return failure(Reason.DEADLINE_EXCEEDED, f"training ran longer than {limit}")
 
 
 def _seconds_left(snapshot: Snapshot, entry: StageStatus) -> float | None:
-    if entry.name is not Task.TRAIN or entry.started_at is None:
+    if entry.started_at is None or entry.name not in (Task.RESOLVE, Task.TRAIN):
         return None
-    limit = duration_seconds(snapshot.expert.spec.training.active_deadline)
+    limit = _RESOLVE_SECONDS
+    if entry.name is Task.TRAIN:
+        limit = duration_seconds(snapshot.expert.spec.training.active_deadline)
     return limit - (snapshot.now - entry.started_at).total_seconds()
 
 

@@ -46,18 +46,28 @@ class Service:
     loading: str = ""
     failure: Failure | None = None
 
+    @property
+    def moves(self) -> bool:
+        """Whether a server is expected to take up an adapter."""
+        return self.loading != "" or self.serving.next_server != ""
+
 
 @dataclass(frozen=True)
 class DesiredAdapters:
     """What one CodeExpert wants of one ModelServer.
 
     Attributes:
-        digests: adapters that are to be loaded, the alias target first.
+        adapters: those that are to be loaded, the alias target first.
         alias: the digest that the public name means; empty: the name does not answer here.
     """
 
-    digests: tuple[str, ...] = ()
+    adapters: tuple[AdapterStatus, ...] = ()
     alias: str = ""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Their digests, in the same order."""
+        return tuple(adapter.digest for adapter in self.adapters)
 
 
 def desired_adapters(
@@ -73,17 +83,20 @@ def desired_adapters(
     serving = status.serving
     if not expert.spec.serving.enabled or server not in (serving.server, serving.next_server):
         return DesiredAdapters()
-    alias = status.active.digest if status.active and server == serving.server else ""
-    wanted: list[str] = [alias] if alias else []
+    answers = status.active if server == serving.server else None
+    wanted = [answers] if answers is not None else []
     if server == (serving.next_server or serving.server):
         # A candidate that waits for a person is loaded too: it can be asked by its digest.
         waiting = None if pinned_digest(expert) else status.candidate
         coming = successor_of(status, expert) or waiting
         if coming is not None and _has_home(status, coming):
-            wanted.append(coming.digest)
+            wanted.append(coming)
         elif status.active is not None and suits(status.active, expert):
-            wanted.append(status.active.digest)
-    return DesiredAdapters(digests=tuple(dict.fromkeys(wanted)), alias=alias)
+            wanted.append(status.active)
+    return DesiredAdapters(
+        adapters=tuple({adapter.digest: adapter for adapter in wanted}.values()),
+        alias=answers.digest if answers is not None else "",
+    )
 
 
 def serve(
@@ -233,7 +246,8 @@ def _held_by(
     before = snapshot.status
     same = before.active is not None and before.active.digest == active.digest
     if not server.replicas and same and before.serving.server == server.server.metadata.name:
-        return int(before.serving.loaded.split("/")[0] or 0)
+        known = before.serving.loaded.partition("/")[0]
+        return int(known) if known.isdecimal() else 0
     return sum(active.digest in replica.loaded for replica in server.replicas)
 
 

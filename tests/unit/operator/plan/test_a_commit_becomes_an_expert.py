@@ -219,6 +219,17 @@ def test_an_event_before_the_cache_shows_the_job_creates_it_under_the_same_name(
     assert len(world.created) == 1
 
 
+def test_a_job_too_young_to_be_seen_is_deleted_unseen_before_another_is_made(ready: Any) -> None:
+    ready.edit(training__epochs=5)
+    ready.reconcile()
+    old = ready.job("train")
+    ready.edit(training__epochs=6)
+    decided = ready.reconcile(jobs_ago=1)
+    assert [(type(one).__name__, one.name) for one in decided.actions] == [("DeleteJob", old.name)]
+    ready.settle()
+    assert ready.job("train").key != old.key
+
+
 @pytest.mark.parametrize("task", Task)
 def test_names_of_jobs_fit_and_follow_from_their_run(task: Task) -> None:
     name = job_name("a" * 40, task, key="0" * 64, retry_nonce="n" * 256)

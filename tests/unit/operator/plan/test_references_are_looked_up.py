@@ -221,3 +221,15 @@ def test_a_pod_that_cannot_start_is_named(world: Any) -> None:
     world.pod("resolve", PodState.IMAGE_PULL_ERROR, message="no such image")
     world.settle()
     assert world.condition(ConditionType.STALLED).reason == "ImagePullError"
+
+
+def test_a_server_that_lets_the_question_hang_is_as_good_as_away(world: Any) -> None:
+    world.settle()
+    world.start("resolve")
+    world.settle()
+    world.tick(900)
+    world.settle()
+    assert resolved(world) == ("False", "DeadlineExceeded")
+    world.tick(600)
+    world.run("resolve")
+    assert resolved(world) == ("True", "Resolved")

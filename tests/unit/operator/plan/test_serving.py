@@ -169,6 +169,10 @@ class TestTakingOver:
         assert served.status.active.digest == new.digest
         assert served.status.history == (old,)
 
+    def test_while_a_server_loads_it_is_looked_at_without_an_event(self, served: Any) -> None:
+        train_anew(served, 5)
+        assert served.last.again_after_seconds == 10
+
     def test_a_replica_on_an_older_set_is_waited_for(self, served: Any) -> None:
         train_anew(served, 5)
         server = served.servers["qwen"]
@@ -231,6 +235,16 @@ class TestAfterwards:
         before = served.status
         served.settle()
         assert served.status == before
+
+    def test_a_status_that_somebody_wrote_by_hand_does_no_harm(self, served: Any) -> None:
+        forged = served.status.serving.model_copy(update={"loaded": "many/1"})
+        served.stored.status = served.status.model_copy(update={"serving": forged})
+        served.servers["qwen"].agents = []
+        served.settle()
+        assert served.status.serving.loaded == "0/1"
+        served.serve()
+        served.settle()
+        assert served.status.serving.loaded == "1/1"
 
     def test_a_server_without_replicas_does(self, served: Any) -> None:
         served.servers["qwen"].ready = 0
