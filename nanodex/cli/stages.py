@@ -73,7 +73,7 @@ def brain(
     Example: nanodex brain --graph graph.sqlite --out brain/
     """
     from nanodex.brain import build_brain
-    from nanodex.models import resolve_base_model, token_counter
+    from nanodex.models import resolve_tokenizer, token_counter
 
     parameters = load_config(BrainConfig, config)
     run_alone(
@@ -83,7 +83,7 @@ def brain(
             parameters,
             out=out,
             count_tokens=token_counter(
-                resolve_base_model(base_model_ref(base_model), cache=cache_folder(cache))
+                resolve_tokenizer(base_model_ref(base_model), cache=cache_folder(cache))
             ),
             progress=progress,
         ),

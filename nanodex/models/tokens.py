@@ -1,25 +1,28 @@
 """Counts tokens with the base model's own tokenizer, without loading torch or transformers."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from nanodex.api.reasons import Reason
 from nanodex.errors import UserError
-from nanodex.models.base_model import BaseModel
 
 
-def token_counter(model: BaseModel) -> Callable[[str], int]:
+def token_counter(file: Path) -> Callable[[str], int]:
     """Return a function that counts the tokens of a text, special tokens not added.
 
+    Args:
+        file: tokenizer.json, as `resolve_tokenizer` returns it.
+
     Raises:
-        UserError: the model has no readable tokenizer.json.
+        UserError: it cannot be read.
     """
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_file(str(model.path / "tokenizer.json"))
+        tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # The Rust side raises plain Exception for a missing or bad file.
         raise UserError(
-            f"{model.uri} has no readable tokenizer.json",
+            f"the base model has no readable tokenizer.json ({file})",
             reason=Reason.MODEL_UNAVAILABLE,
             hint="choose a base model with a fast tokenizer",
         ) from error

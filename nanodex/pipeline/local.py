@@ -17,7 +17,7 @@ from nanodex.api.stages import StageName
 from nanodex.artifacts import ObjectStore, find
 from nanodex.errors import UserError
 from nanodex.models import BaseModel as LanguageModel
-from nanodex.models import pinned_revision, resolve_base_model
+from nanodex.models import pinned_revision, resolve_base_model, resolve_tokenizer
 from nanodex.pipeline.gate import read_evaluation, require_passed
 from nanodex.pipeline.progress import Display, hidden
 from nanodex.pipeline.runner import StageResult, Supplies, run_stage
@@ -209,13 +209,17 @@ def _supplies(
             limits=SourceLimits(max_files=expert.spec.extract.max_files),
         )
 
+    ref = expert.spec.base_model
+    if ref.uri.startswith("hf://"):
+        # The revision that entered the keys, even if a branch has moved since.
+        ref = ref.model_copy(update={"revision": pinned.base_model_revision})
+
     @functools.cache
     def base_model() -> LanguageModel:
-        # The revision that entered the keys, even if a branch has moved since.
-        uri, revision = expert.spec.base_model.uri, pinned.base_model_revision
-        ref = expert.spec.base_model.model_copy(update={"revision": revision})
-        return resolve_base_model(
-            ref if uri.startswith("hf://") else expert.spec.base_model, cache=cache
-        )
+        return resolve_base_model(ref, cache=cache)
 
-    return Supplies(checkout=fetch_source, base_model=base_model)
+    return Supplies(
+        checkout=fetch_source,
+        tokenizer=lambda: resolve_tokenizer(ref, cache=cache),
+        base_model=base_model,
+    )

@@ -48,10 +48,12 @@ class Supplies:
 
     Attributes:
         checkout: writes the source below an absent folder and returns it.
+        tokenizer: returns tokenizer.json of the base model.
         base_model: returns the base model on this machine.
     """
 
     checkout: Callable[[Path], Checkout]
+    tokenizer: Callable[[], Path]
     base_model: Callable[[], LanguageModel]
 
 
@@ -187,6 +189,7 @@ def _fetch_inputs(
         },
         cache=workspace.root,
         checkout=supplies.checkout(source) if Need.CHECKOUT in stage.needs else None,
+        tokenizer=supplies.tokenizer() if Need.TOKENIZER in stage.needs else None,
         base_model=supplies.base_model() if Need.BASE_MODEL in stage.needs else None,
         checkpoints=workspace.checkpoints(identity) if Need.CHECKPOINTS in stage.needs else None,
     )

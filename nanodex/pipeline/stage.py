@@ -26,6 +26,7 @@ class Need(Enum):
     """What a stage wants beside the artifacts of the stages before it."""
 
     CHECKOUT = auto()
+    TOKENIZER = auto()
     BASE_MODEL = auto()
     CHECKPOINTS = auto()
 
@@ -38,6 +39,7 @@ class Inputs:
         artifacts: folder of each upstream artifact, every file verified.
         cache: folder that may be lost at any time, for instance with parse records.
         checkout: the source, for a stage with `Need.CHECKOUT`.
+        tokenizer: tokenizer.json of the base model, for a stage with `Need.TOKENIZER`.
         base_model: the base model on this machine, for a stage with `Need.BASE_MODEL`.
         checkpoints: folder of the stage's checkpoints `step-N/`, for a stage with
             `Need.CHECKPOINTS`; what lies there is from this key's run.
@@ -46,6 +48,7 @@ class Inputs:
     artifacts: Mapping[StageName, Path]
     cache: Path
     checkout: Checkout | None = None
+    tokenizer: Path | None = None
     base_model: LanguageModel | None = None
     checkpoints: Path | None = None
 

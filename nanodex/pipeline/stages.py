@@ -72,18 +72,18 @@ class Brain:
 
     config: BrainConfig
     name = StageName.BRAIN
-    needs = frozenset({Need.BASE_MODEL})
+    needs = frozenset({Need.TOKENIZER})
 
     def run(self, inputs: Inputs, *, out: Path, progress: Progress) -> Metrics:
         """Write graph.sqlite and nodes.jsonl."""
         from nanodex.brain import build_brain
 
-        assert inputs.base_model is not None
+        assert inputs.tokenizer is not None
         return build_brain(
             inputs.artifacts[StageName.EXTRACT] / GRAPH,
             self.config,
             out=out,
-            count_tokens=token_counter(inputs.base_model),
+            count_tokens=token_counter(inputs.tokenizer),
             progress=progress,
         )
 

@@ -57,7 +57,7 @@ def summaries(graph: Path, out: Path, base_model: BaseModel) -> Prepared:
     from nanodex.brain import build_brain
     from nanodex.models import token_counter
 
-    count_tokens = token_counter(base_model)
+    count_tokens = token_counter(base_model.path / "tokenizer.json")
 
     def work() -> dict[str, Any]:
         build_brain(graph, BrainConfig(), out=out, count_tokens=count_tokens, progress=Silent())

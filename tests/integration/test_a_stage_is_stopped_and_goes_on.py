@@ -46,7 +46,7 @@ class Counting:
         return {"steps": 20}
 
 location, cache, log = sys.argv[1:]
-nothing = Supplies(checkout=None, base_model=None)
+nothing = Supplies(checkout=None, tokenizer=None, base_model=None)
 identity = Identity(stage=StageName.TRAIN, scope="team-a", key="5" * 64, parameters={}, upstream={})
 with stop_on_signals() as stop:
     message = finish(

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from nanodex.api.code_expert import BaseModelRef
 from nanodex.api.reasons import Reason
 from nanodex.errors import UserError
-from nanodex.models import pinned_revision, resolve_base_model
+from nanodex.models import pinned_revision, resolve_base_model, resolve_tokenizer
 
 BUNDLED = "bundled://smollm2-135m-instruct"
 
@@ -86,3 +86,11 @@ def test_pickled_weights_are_no_model(folder: Path, tmp_path: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(UserError, match="holds no model"):
         resolve_base_model(BaseModelRef(uri=f"file://{folder}"), cache=tmp_path)
+
+
+def test_a_tokenizer_is_had_without_its_model(folder: Path, tmp_path: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+    file = resolve_tokenizer(BaseModelRef(uri=f"file://{folder}"), cache=tmp_path / "cache")
+    assert file == folder / "tokenizer.json"
+    with pytest.raises(UserError, match="not on this machine"):
+        resolve_tokenizer(BaseModelRef(uri="s3://bucket/model"), cache=tmp_path / "cache")

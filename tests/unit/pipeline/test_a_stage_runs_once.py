@@ -39,7 +39,9 @@ def run(store, cache: Path, monkeypatch: pytest.MonkeyPatch):
             stage,
             identity=identity,
             upstream={},
-            supplies=Supplies(checkout=not_asked_for, base_model=not_asked_for),
+            supplies=Supplies(
+                checkout=not_asked_for, tokenizer=not_asked_for, base_model=not_asked_for
+            ),
             store=store,
             workspace=Workspace(on),
             stop=stop or StopFlag(),
