@@ -48,7 +48,8 @@ def summary(status: CodeExpertStatus, facts: Facts) -> Summary:
     if facts.suspended:
         return Summary("Suspended", stage, message="spec.suspend is true; nothing is started")
     if facts.stalled is not None:
-        waits = facts.stalled.reason in _WAITS_FOR_OTHERS
+        failed = under_way is not None and under_way.state is StageState.FAILED
+        waits = facts.stalled.reason in _WAITS_FOR_OTHERS and not failed
         return Summary("Waiting" if waits else "Failed", stage, message=advice(facts.stalled))
     if under_way is not None:
         percent = under_way.progress

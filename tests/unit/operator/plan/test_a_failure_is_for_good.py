@@ -47,6 +47,14 @@ def test_it_says_why_and_what_to_do(training: Any) -> None:
     assert [event.reason for event in training.events if event.kind == "Warning"] == ["NaNLoss"]
 
 
+def test_what_waits_for_others_elsewhere_has_failed_when_a_job_did(training: Any) -> None:
+    # The same reason before training means that a server may still be changed.
+    training.fail("train", code=ExitCode.RANK_TOO_HIGH, reason=Reason.RANK_TOO_HIGH)
+    training.settle()
+    assert stalled(training) == "RankTooHigh"
+    assert training.status.phase == "Failed"
+
+
 @pytest.mark.parametrize("remains", ["expired", "deleted by hand", "still there"])
 def test_it_does_not_run_again(training: Any, remains: str) -> None:
     training.fail("train")
