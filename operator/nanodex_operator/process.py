@@ -44,7 +44,8 @@ _log = logging.getLogger(__name__)
 async def run(settings: Settings, *, environment: Mapping[str, str] = os.environ) -> int:
     """Be the operator until a signal comes; returns the exit code."""
     metrics = OperatorMetrics()
-    identity = f"{environment.get('HOSTNAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+    # A container that was restarted need not wait for the lease that it left behind itself.
+    identity = settings.identity or f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -20,6 +20,12 @@ class Settings(Contract):
     """What an administrator decides; each field is an environment variable NANODEX_<NAME>."""
 
     namespace: str = Field(description="The operator's own namespace.")
+    identity: str = Field(
+        default="",
+        max_length=253,
+        description="Name of this replica's Pod, which a restart keeps and no other has; empty: "
+        "made up.",
+    )
     watch_namespaces: tuple[str, ...] = Field(
         default=(), description="Namespaces that are watched; none: all."
     )

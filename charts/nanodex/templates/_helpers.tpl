@@ -81,6 +81,9 @@ seccompProfile:
 - name: NANODEX_NAMESPACE
   valueFrom:
     fieldRef: {fieldPath: metadata.namespace}
+- name: NANODEX_IDENTITY
+  valueFrom:
+    fieldRef: {fieldPath: metadata.name}
 - name: NANODEX_WATCH_NAMESPACES
   value: {{ join "," .Values.watchNamespaces | quote }}
 - name: NANODEX_STORE
