@@ -41,7 +41,7 @@ class ControlPlane:
         self._write_credentials()
         self.kubeconfig = self.user_kubeconfig("admin", groups=("system:masters",))
         self.api = Api(self.kubeconfig)
-        self._group = ProcessGroup()
+        self.group = ProcessGroup()
         self._etcd = self._server("etcd", binaries, self._etcd_flags())
         self._apiserver = self._server("kube-apiserver", binaries, self._apiserver_flags())
         self._controllers = self._server(
@@ -69,7 +69,7 @@ class ControlPlane:
         self.api.close()
         for server in (self._controllers, self._apiserver, self._etcd):
             server.kill()
-        self._group.end()
+        self.group.end()
         shutil.rmtree(self._data, ignore_errors=True)
 
     def start_apiserver(self) -> None:
@@ -179,7 +179,7 @@ class ControlPlane:
     def _server(self, name: str, binaries: Mapping[str, Path], flags: Mapping[str, str]) -> Server:
         return Server(
             [binaries[name], *(f"--{flag}={value}" for flag, value in flags.items())],
-            group=self._group,
+            group=self.group,
             log=self.folder / f"{name}.log",
             name=name,
         )
