@@ -24,6 +24,7 @@ from nanodex.api.parameters import (
 from nanodex.api.reasons import ConditionReason
 from nanodex.api.reference import markdown_table, yaml_defaults
 from nanodex.cli import app
+from nanodex.cli.plugin import app as plugin
 
 COMMAND_LINE = """\
 # Command line
@@ -83,8 +84,11 @@ def rendered() -> dict[Path, str]:
         content="| reason | meaning |\n|---|---|\n"
         + "".join(f"| `{reason}` | {reason.meaning} |\n" for reason in ConditionReason),
     )
-    files[ROOT / "docs" / "command-line.md"] = COMMAND_LINE + command_reference(
-        app, program="nanodex"
+    files[ROOT / "docs" / "command-line.md"] = "\n".join(
+        (
+            COMMAND_LINE + command_reference(app, program="nanodex"),
+            command_reference(plugin, program="kubectl nanodex"),
+        )
     )
     return files
 

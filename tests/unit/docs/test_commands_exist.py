@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from nanodex.cli import app
+from nanodex.cli.plugin import app as plugin
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
@@ -16,7 +17,7 @@ SHOWN = [
     (page.name, line.strip())
     for page in PAGES
     for line in page.read_text(encoding="utf-8").splitlines()
-    if re.match(r"(    |\$ )(\.venv/bin/)?nanodex [a-z]", line)
+    if re.match(r"(    |\$ )(\.venv/bin/|kubectl )?nanodex [a-z]", line)
 ]
 
 
@@ -26,8 +27,10 @@ def test_the_pages_show_commands() -> None:
 
 @pytest.mark.parametrize(("page", "line"), SHOWN)
 def test_command_and_options_exist(page: str, line: str) -> None:
-    words = shlex.split(line.split(" | ")[0], comments=True)[1:]
-    command: Any = typer.main.get_command(app)
+    words = shlex.split(line.split(" | ")[0], comments=True)
+    is_plugin = words[0] == "kubectl"
+    words = words[2:] if is_plugin else words[1:]
+    command: Any = typer.main.get_command(plugin if is_plugin else app)
     while hasattr(command, "commands"):
         assert words and words[0] in command.commands, f"{page}: no command {words[:1]}"
         command = command.commands[words.pop(0)]
