@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 import threading
+import zlib
 from pathlib import Path
 
 from nanodex.extractor.languages import pack_version
@@ -44,15 +45,17 @@ class RecordCache:
             return None
         if row is None or row[0] != _check_sum(key, row[1], row[2]):
             return None
-        return PackedRecord(row[1], row[2])
+        return PackedRecord(zlib.decompress(row[1]), zlib.decompress(row[2]))
 
     def put(self, key: bytes, record: PackedRecord) -> None:
         """Keep a record; a cache that cannot be written is not an error."""
+        # Level 1: time matters more here than size.
+        definitions, uses = zlib.compress(record.definitions, 1), zlib.compress(record.uses, 1)
         try:
             with self._lock:
                 self._database.execute(
                     "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)",
-                    (key, _check_sum(key, *record), record.definitions, record.uses),
+                    (key, _check_sum(key, definitions, uses), definitions, uses),
                 )
         except sqlite3.DatabaseError:
             return

@@ -2,10 +2,11 @@
 
 import gc
 import hashlib
+import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 
 from pydantic import Field
@@ -22,7 +23,8 @@ from nanodex.extractor.languages import suffix_table
 from nanodex.extractor.linker import Linker
 from nanodex.extractor.pool import Outcome, Task, parse_all
 from nanodex.extractor.program import Unit
-from nanodex.extractor.records import PackedRecord
+from nanodex.extractor.records import PackedRecord, unpack_definitions
+from nanodex.extractor.shares import link_in_shares
 from nanodex.source.checkout import Checkout, SourceFile
 
 
@@ -105,7 +107,11 @@ def _extract(
             records.close()
     linker = Linker(extraction.units())
     rows = sorted(extraction.rows.values(), key=lambda row: row.path)
-    counts = write_graph(out, repository=checkout.repository, rows=rows, linker=linker)
+    processes = config.workers or len(os.sched_getaffinity(0))
+    with closing(link_in_shares(linker, processes=processes)) as linked:
+        counts = write_graph(
+            out, repository=checkout.repository, rows=rows, linker=linker, linked=linked
+        )
     seconds = time.monotonic() - started
     statuses = [row.status for row in rows]
     return ExtractMetrics(
@@ -238,12 +244,12 @@ class _Extraction:
         units = []
         for path in sorted(self._records):
             packed = self._records.pop(path)
-            definitions = packed.unpack_definitions()
+            definitions = unpack_definitions(packed.definitions)
             units.append(
                 Unit(
                     path=path, language=self.rows[path].language, dialect=self._dialects[path],
                     namespace=definitions.namespace, symbols=definitions.symbols,
-                    bindings=definitions.bindings, packed=packed,
+                    bindings=definitions.bindings, packed_uses=packed.uses,
                 )
             )  # fmt: skip
         return units

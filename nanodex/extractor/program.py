@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from nanodex.extractor.records import Binding, PackedRecord, Symbol, Uses
+from nanodex.extractor.records import Binding, Symbol, Uses, unpack_uses
 
 # A resolved base class: a first-party node, the dotted name of an external one, or None (unknown).
 Base = int | str | None
@@ -42,7 +42,7 @@ class Unit:
     namespace: str
     symbols: list[Symbol]
     bindings: list[Binding]
-    packed: PackedRecord
+    packed_uses: bytes
     first: int = 0  # node id of symbols[0]
     names: UnitNames = _UNNAMED
     _by_scope: dict[int, dict[str, list[Binding]]] | None = field(default=None, repr=False)
@@ -57,7 +57,7 @@ class Unit:
 
     def uses(self) -> Uses:
         """Decode the references; they are not kept."""
-        return self.packed.unpack_uses()
+        return unpack_uses(self.packed_uses)
 
     def scope(self, index: int) -> Mapping[str, list[Binding]]:
         """Return the bindings of a scope by name, in source order."""

@@ -6,9 +6,9 @@ relative to the file, and symbols refer to each other by their index in `FileRec
 On disk and between processes a record is JSON, never pickle.
 """
 
-import json
-import zlib
 from typing import Any, NamedTuple
+
+import msgspec
 
 # An expression, as far as a resolver needs it: nested JSON lists whose first item names the form.
 # The forms are a language's own; the framework only carries them.
@@ -131,47 +131,31 @@ class Uses(NamedTuple):
 
 
 class PackedRecord(NamedTuple):
-    """A record as it travels and rests: two halves, each zlib of JSON."""
+    """A record as it travels and rests: two halves, each JSON."""
 
     definitions: bytes
     uses: bytes
-
-    def unpack_definitions(self) -> Definitions:
-        """Decode the first half."""
-        namespace, has_errors, symbols, bindings = json.loads(zlib.decompress(self.definitions))
-        return Definitions(
-            namespace=namespace,
-            has_errors=has_errors,
-            symbols=[_symbol(row) for row in symbols],
-            bindings=[Binding(*row) for row in bindings],
-        )
-
-    def unpack_uses(self) -> Uses:
-        """Decode the second half."""
-        references, raise_sites, attributes = json.loads(zlib.decompress(self.uses))
-        return Uses(
-            references=[Reference(*row) for row in references],
-            raise_sites=[RaiseSite(*row) for row in raise_sites],
-            attributes=[Attribute(*row) for row in attributes],
-        )
 
 
 def pack(record: FileRecord) -> PackedRecord:
     """Encode a record."""
     return PackedRecord(
-        definitions=_deflate(
-            [record.namespace, record.has_errors, record.symbols, record.bindings]
+        definitions=msgspec.json.encode(
+            Definitions(record.namespace, record.has_errors, record.symbols, record.bindings)
         ),
-        uses=_deflate([record.references, record.raise_sites, record.attributes]),
+        uses=msgspec.json.encode(Uses(record.references, record.raise_sites, record.attributes)),
     )
 
 
-def _deflate(value: list[Any]) -> bytes:
-    # Level 1: records live for one run or in a local cache; time matters more than size.
-    return zlib.compress(json.dumps(value, separators=(",", ":")).encode(), 1)
+_DEFINITIONS = msgspec.json.Decoder(Definitions)
+_USES = msgspec.json.Decoder(Uses)
 
 
-def _symbol(row: list[Any]) -> Symbol:
-    row[15] = tuple(row[15])
-    row[16] = tuple(Parameter(*parameter) for parameter in row[16])
-    return Symbol(*row)
+def unpack_definitions(packed: bytes) -> Definitions:
+    """Decode the first half of a record."""
+    return _DEFINITIONS.decode(packed)
+
+
+def unpack_uses(packed: bytes) -> Uses:
+    """Decode the second half of a record."""
+    return _USES.decode(packed)

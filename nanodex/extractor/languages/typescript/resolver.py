@@ -200,7 +200,7 @@ class EcmaResolver(Evaluator):
         if unit.path in seen:
             return Unknown("NoSuchExport")
         seen = seen | {unit.path}
-        place = Place(unit, 0, len(unit.packed.uses) + (1 << 40))
+        place = Place(unit, 0, 1 << 40)
         for binding in unit.scope(0).get(name, ()):
             if binding.form != "export" or binding.value is None:
                 continue

@@ -41,7 +41,7 @@ def link_sources(sources: Mapping[str, str]) -> Linked:
         units.append(
             Unit(
                 path, language, dialect, record.namespace, record.symbols, record.bindings,
-                pack(record),
+                pack(record).uses,
             )
         )  # fmt: skip
     linker = Linker(units)
