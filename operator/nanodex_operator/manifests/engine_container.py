@@ -159,7 +159,6 @@ def _environment(server: ModelServer, *, device: Device) -> list[dict[str, Any]]
         "VLLM_CACHE_ROOT": "/tmp/cache/vllm",
         "TRITON_CACHE_DIR": "/tmp/cache/triton",
         "TORCHINDUCTOR_CACHE_DIR": "/tmp/cache/inductor",
-        "PYTHONPYCACHEPREFIX": "/tmp/cache/bytecode",
         **engine_environment(device),
     }
     kept = [
