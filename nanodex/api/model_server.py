@@ -25,6 +25,16 @@ class AdapterLimits(Ruled):
     max_loaded: int = Field(default=8, ge=1, le=256, description="On the device at once.")
     max_cached: int = Field(default=64, ge=1, le=4096, description="In the engine's CPU memory.")
     capacity: int = Field(default=200, ge=1, le=4096, description="Experts that may bind.")
+    max_disk: Annotated[
+        str, matches(r"[1-9][0-9]{0,5}(Mi|Gi|Ti)", "maxDisk must be a size like 500Mi, 20Gi or 1Ti")
+    ] = Field(
+        default="20Gi", max_length=8, description="Adapter files on the disk of each replica."
+    )
+
+    @property
+    def max_disk_bytes(self) -> int:
+        """`max_disk` as a number of bytes."""
+        return int(self.max_disk[:-2]) << {"Mi": 20, "Gi": 30, "Ti": 40}[self.max_disk[-2:]]
 
 
 class AllowedNamespaces(Contract):
@@ -49,6 +59,14 @@ class Engine(Contract):
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto", description="auto: bfloat16 on a GPU, float32 on a CPU."
+    )
+    parity_limit: Annotated[
+        str, matches(r"(0[.][0-9]{1,6})?", "parityLimit must be a number below 1, or empty")
+    ] = Field(
+        default="",
+        max_length=8,
+        description="Mean |difference| of log-probabilities at which a loaded adapter is accepted; "
+        "empty: 0.005 in float32, 0.12 otherwise.",
     )
     extra_args: tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...] = Field(
         default=(), max_length=64, description="Further arguments of vLLM's command line."
@@ -76,6 +94,9 @@ class Access(Contract):
     api_keys_secret_ref: SecretRef = Field(
         default=SecretRef(name="nanodex-api-keys"),
         description="A Secret with the API keys, in the operator's namespace.",
+    )
+    max_concurrent_requests: int = Field(
+        default=64, ge=1, le=4096, description="Requests of one client at the same time."
     )
 
 

@@ -25,6 +25,7 @@ SOCKET = f"{RUN}/engine.sock"
 # The agent makes it when the Pod is about to end and removes it when no answer is under way.
 DRAINING = f"{RUN}/draining"
 MODEL = "/model"
+BASE_MODEL = f"{MODEL}/current"
 ADAPTERS = "/adapters"
 
 # The operator does not know the base model's sizes; this is 9000 tokens of a 7B model in float32.
@@ -56,7 +57,7 @@ def engine_settings(server: ModelServer) -> EngineSettings:
     spec = server.spec
     device = device_of(server)
     return EngineSettings(
-        model=base_model_folder(server),
+        model=BASE_MODEL,
         socket=SOCKET,
         device=device,
         dtype=served_dtype(spec.engine.dtype, device),
@@ -66,15 +67,6 @@ def engine_settings(server: ModelServer) -> EngineSettings:
         max_cached=spec.adapters.max_cached,
         kv_cache_bytes=_CPU_KV_CACHE_BYTES,
     )
-
-
-def base_model_folder(server: ModelServer) -> str:
-    """Where the base model lies in the Pod."""
-    scheme, _, rest = server.spec.base_model.uri.partition("://")
-    if scheme == "pvc":
-        inside = rest.partition("/")[2].strip("/")
-        return f"{MODEL}/{inside}" if inside else MODEL
-    return f"{MODEL}/current"
 
 
 def engine_container(

@@ -12,11 +12,11 @@ from typing import Any
 from nanodex.api.model_server import ModelServer
 from nanodex_operator.manifests.engine_container import (
     ADAPTERS,
+    BASE_MODEL,
     DRAINING,
     MODEL,
     RUN,
     SOCKET,
-    base_model_folder,
     container_security,
     engine_container,
     engine_settings,
@@ -42,8 +42,6 @@ _DRAIN_SECONDS = 120
 # Both, vLLM's own end, and what the kubelet needs in between.
 _TERMINATION_SECONDS = 160
 _PARITY_LIMITS = {"float32": "0.005", "bfloat16": "0.12", "float16": "0.12"}
-# What is fetched by an init container; a claim is mounted instead.
-FETCHED = ("bundled", "hf")
 
 
 def server_name(server: ModelServer) -> str:
@@ -106,12 +104,10 @@ def _pod(server: ModelServer, *, settings: Settings) -> dict[str, Any]:
             "runAsUser": USER,
             "runAsGroup": USER,
             "fsGroup": USER,
-            # A large base model on a claim is not walked through at every start.
-            "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "initContainers": [
-            *_fetch(server, settings=settings),
+            _base_model(server, settings=settings),
             _agent(server, settings=settings),
         ],
         "containers": [
@@ -138,11 +134,9 @@ def _pod(server: ModelServer, *, settings: Settings) -> dict[str, Any]:
     return spec | {name: value for name, value in placement.items() if value}
 
 
-def _fetch(server: ModelServer, *, settings: Settings) -> list[dict[str, Any]]:
-    """Return the init container that brings the base model, where one is needed."""
+def _base_model(server: ModelServer, *, settings: Settings) -> dict[str, Any]:
+    """Return the init container that brings the base model."""
     base = server.spec.base_model
-    if base.uri.partition("://")[0] not in FETCHED:
-        return []
     environment: list[dict[str, Any]] = [
         {"name": "HOME", "value": "/tmp"},
         {"name": "USER", "value": "nanodex"},
@@ -151,30 +145,28 @@ def _fetch(server: ModelServer, *, settings: Settings) -> list[dict[str, Any]]:
     if base.secret_ref is not None:
         reference = {"name": base.secret_ref.name, "key": "token", "optional": True}
         environment.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}})
-    return [
-        {
-            "name": FETCH,
-            # It has what converts the bundled model and what speaks to a hub.
-            "image": settings.trainer_image,
-            "imagePullPolicy": settings.image_pull_policy,
-            "command": ["nanodex", "base-model"],
-            "args": [
-                literal(base.uri),
-                f"--to={MODEL}",
-                literal(f"--revision={base.revision}"),
-                f"--desired-set={_DESIRED}/{SET_FILE}",
-                "--output=json",
-            ],
-            "env": environment,
-            "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}},
-            "securityContext": container_security(read_only=True),
-            "volumeMounts": [
-                {"name": "desired", "mountPath": _DESIRED, "readOnly": True},
-                {"name": "model", "mountPath": MODEL},
-                {"name": "tmp", "mountPath": "/tmp"},
-            ],
-        }
-    ]
+    return {
+        "name": FETCH,
+        # It has what converts the bundled model and what speaks to a hub.
+        "image": settings.trainer_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["nanodex", "base-model"],
+        "args": [
+            literal(base.uri),
+            f"--to={MODEL}",
+            literal(f"--revision={base.revision}"),
+            f"--desired-set={_DESIRED}/{SET_FILE}",
+            "--output=json",
+        ],
+        "env": environment,
+        "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}},
+        "securityContext": container_security(read_only=True),
+        "volumeMounts": [
+            {"name": "desired", "mountPath": _DESIRED, "readOnly": True},
+            {"name": "model", "mountPath": MODEL},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }
 
 
 def _agent(server: ModelServer, *, settings: Settings) -> dict[str, Any]:
@@ -236,7 +228,7 @@ def _agent_arguments(server: ModelServer, *, settings: Settings) -> list[str]:
         f"--desired-set={_DESIRED}/{SET_FILE}",
         f"--keys={_KEYS}",
         f"--engine-socket={SOCKET}",
-        f"--base-model={base_model_folder(server)}",
+        f"--base-model={BASE_MODEL}",
         f"--base-model-uri={server.spec.base_model.uri}",
         f"--store={settings.store}",
         f"--adapters={ADAPTERS}",
@@ -244,7 +236,9 @@ def _agent_arguments(server: ModelServer, *, settings: Settings) -> list[str]:
         f"--device={engine.device}",
         f"--max-rank={engine.max_rank}",
         f"--resident={engine.resident}",
-        f"--parity-limit={_PARITY_LIMITS[engine.dtype]}",
+        f"--parity-limit={server.spec.engine.parity_limit or _PARITY_LIMITS[engine.dtype]}",
+        f"--disk-bytes={server.spec.adapters.max_disk_bytes}",
+        f"--max-concurrent={server.spec.access.max_concurrent_requests}",
         f"--port={PUBLIC_PORT}",
         f"--private-port={PRIVATE_PORT}",
         f"--settle-seconds={_SETTLE_SECONDS}",
@@ -262,16 +256,12 @@ def _agent_environment(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _volumes(server: ModelServer, *, settings: Settings) -> list[dict[str, Any]]:
-    scheme, _, rest = server.spec.base_model.uri.partition("://")
-    claim = {"claimName": rest.partition("/")[0], "readOnly": True}
     keys = server.spec.access.api_keys_secret_ref.name
     volumes: list[dict[str, Any]] = [
         {"name": "desired", "configMap": {"name": server_name(server)}},
         # Without the Secret nobody may ask, which the agent says; the Pod would only wait.
         {"name": "keys", "secret": {"secretName": keys, "defaultMode": 0o440, "optional": True}},
-        {"name": "model", "persistentVolumeClaim": claim}
-        if scheme == "pvc"
-        else {"name": "model", "emptyDir": {}},
+        {"name": "model", "emptyDir": {}},
         {"name": "run", "emptyDir": {}},
         {"name": "adapters", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},

@@ -13,7 +13,6 @@ from nanodex.api.status import (
     ModelServerStatus,
     ServedAdapter,
 )
-from nanodex_operator.manifests.engine_pod import FETCHED
 from nanodex_operator.servers.desired_set import Failures
 from nanodex_operator.servers.snapshot import ServerSnapshot
 from nanodex_operator.snapshot import Event, PodState, ReplicaReport
@@ -22,7 +21,8 @@ from nanodex_operator.snapshot import Event, PodState, ReplicaReport
 _MOST_ADAPTERS = 4096
 _MANY_ADAPTERS = 500
 _LONG_FAILURE, _SHORT_FAILURE = 512, 80
-_SERVABLE = (*FETCHED, "pvc")
+# What the init container can fetch.
+_SERVABLE = ("bundled", "hf")
 _TROUBLED = (PodState.UNSCHEDULABLE, PodState.IMAGE_PULL_ERROR, PodState.FAILED)
 
 
@@ -74,7 +74,7 @@ def fault_of(snapshot: ServerSnapshot) -> Failure | None:
         return Failure(
             reason=Reason.MODEL_UNAVAILABLE,
             message=f"a Pod cannot read {scheme}:// as a base model",
-            hint="copy it to a volume and name it pvc://CLAIM/FOLDER",
+            hint="name it as hf://OWNER/NAME or bundled://NAME",
         )
     if not (spec.engine.image or snapshot.settings.engine_image):
         return Failure(

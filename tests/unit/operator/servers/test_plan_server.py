@@ -123,8 +123,8 @@ def test_why_a_pod_does_not_start_is_said_on_the_server() -> None:
 @pytest.mark.parametrize(
     ("spec", "settings_", "says"),
     [
-        ({"baseModel": {"uri": "s3://bucket/model"}}, {}, "pvc://CLAIM"),
-        ({"baseModel": {"uri": "file:///model"}}, {}, "pvc://CLAIM"),
+        ({"baseModel": {"uri": "s3://bucket/model"}}, {}, "hf://OWNER"),
+        ({"baseModel": {"uri": "pvc://claim/model"}}, {}, "hf://OWNER"),
         ({}, {"engine_image": ""}, "spec.engine.image"),
     ],
 )
