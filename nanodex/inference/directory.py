@@ -147,6 +147,9 @@ class Directory:
             self.in_flight[route.engine_name] -= 1
             self.last_used[route.engine_name] = self.clock()
             self._ended.set()
+            if self.asked:
+                # Somebody may get the place of this adapter.
+                self.wanted.set()
 
     async def drained(self) -> None:
         """Return when no request is under way."""

@@ -39,6 +39,8 @@ from nanodex.inference.web import web_server
 log = logging.getLogger(__name__)
 
 _SYNC_SECONDS = 2.0
+# While a request waits for an adapter to which there is no way yet.
+_ASKED_SECONDS = 0.25
 # A replica is not ready before its first adapters are; a store that is away does not keep it so.
 _FIRST_SYNC_SECONDS = 120.0
 _LOOK_FOR_DRAIN_SECONDS = 0.25
@@ -171,8 +173,9 @@ class PodAgent:
             self._keys.reload()
             more = await self._converge()
             if not more:
+                pause = _ASKED_SECONDS if self._directory.asked else _SYNC_SECONDS
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wanted.wait(), _SYNC_SECONDS)
+                    await asyncio.wait_for(wanted.wait(), pause)
 
     async def _converge(self) -> bool:
         """Make one pass, if the engine is there; returns whether there is more to do at once."""

@@ -315,7 +315,8 @@ def _identity(expert: ServedExpert) -> str:
 def _obstacle(report: AdapterReport) -> Obstacle | None:
     if report.state is AdapterState.QUARANTINED:
         return Obstacle(message=report.message, retry_after=None)
-    if report.state is AdapterState.PENDING and report.reason is not None:
+    waits = report.reason in (None, Reason.SERVER_AT_CAPACITY)
+    if report.state is AdapterState.PENDING and not waits:
         return Obstacle(message=report.message, retry_after=_RETRY_AFTER_SECONDS)
     return None
 

@@ -177,6 +177,12 @@ class Pod:
         answer = httpx.get(f"http://127.0.0.1:{self.ports[1]}/status", timeout=10)
         return answer.json()
 
+    def settled(self, generation: int) -> bool:
+        """Whether the agent has looked at this set and nothing of it is on its way any more."""
+        status = self.status()
+        states = {one["state"] for one in status["adapters"]}
+        return status["generation"] == generation and "pending" not in states
+
     def states(self) -> dict[str, tuple[str, str]]:
         """State and message of each version, by its name."""
         return {
@@ -190,9 +196,17 @@ class Pod:
         return httpx.post(f"{self.url}/v1/completions", json=body, headers=headers, timeout=120)
 
     def text(self, model: str) -> str:
-        answer = self.complete(model)
+        return str(self.patiently(model)["choices"][0]["text"])
+
+    def patiently(self, model: str) -> Any:
+        """The answer of a client that comes back when it is told to."""
+        for _ in range(5):
+            answer = self.complete(model)
+            if answer.status_code != 503:
+                break
+            time.sleep(int(answer.headers["retry-after"]))
         assert answer.status_code == 200, answer.text
-        return str(answer.json()["choices"][0]["text"])
+        return answer.json()
 
     def healthy(self) -> bool:
         with contextlib.suppress(httpx.HTTPError):
@@ -300,7 +314,7 @@ def test_a_bad_adapter_is_refused_and_the_others_go_on(
     }
     before = pod.text("team/good")
     pod.want(2, published["good"], published["other"], *(published[what] for what in bad))
-    until(lambda: not {"pending"} & {state for state, _ in pod.states().values()})
+    until(lambda: pod.settled(2))
 
     for what, says in bad.items():
         state, message = pod.states()[published[what].pinned_name]
@@ -352,9 +366,14 @@ def test_the_engine_answers_on_no_port_of_the_machine(pod: Pod) -> None:
 
     # torch.distributed's own: the Pod's loopback belongs to the Pod.
     assert {address.ip for address in listening} <= {"127.0.0.1", "::1"}
-    for address in listening:
-        with pytest.raises(httpx.HTTPError):
-            httpx.get(f"http://127.0.0.1:{address.port}/health", timeout=2)
+    assert not {address.port for address in listening if _speaks_http(address.port)}
+
+
+def _speaks_http(port: int) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.get(f"http://127.0.0.1:{port}/health", timeout=0.5)
+        return True
+    return False
 
 
 def test_more_experts_than_fit_all_answer_and_the_base_model_stays_itself(
@@ -364,12 +383,12 @@ def test_more_experts_than_fit_all_answer_and_the_base_model_stays_itself(
     good = pod.text("team/good")
     experts = [published[what] for what in ("good", "other", "third")]
     pod.want(3, *experts)
-    until(lambda: len(pod.states()) == 3 and _proved(pod))
+    until(lambda: pod.settled(3))
 
     for _ in range(2):
         for expert in experts:
             started = time.monotonic()
-            assert pod.complete(expert.name).json()["model"] == expert.pinned_name
+            assert pod.patiently(expert.name)["model"] == expert.pinned_name
             print(f"\n{expert.name}: {time.monotonic() - started:.1f} s")
             assert pod.text("base") == alone
     assert pod.text("team/good") == good
@@ -386,10 +405,6 @@ def test_more_experts_than_fit_all_answer_and_the_base_model_stays_itself(
         thread.join()
     assert together["base"] == alone
     assert together["team/good"] == good
-
-
-def _proved(pod: Pod) -> bool:
-    return {state for state, _ in pod.states().values()} <= {"loaded", "standby"}
 
 
 def test_a_name_moves_under_a_steady_stream_without_a_failed_or_mixed_answer(
@@ -412,6 +427,7 @@ def test_a_name_moves_under_a_steady_stream_without_a_failed_or_mixed_answer(
     streams = [threading.Thread(target=stream) for _ in range(3)]
     for one in streams:
         one.start()
+    until(lambda: len(seen) >= len(streams))
     pod.want(5, old, new.model_copy(update={"active": False}))
     until(lambda: pod.states().get(new.pinned_name, ("",))[0] == "loaded")
     pod.want(6, new)

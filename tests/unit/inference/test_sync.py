@@ -268,7 +268,7 @@ async def test_an_adapter_in_use_stays_and_the_one_used_longest_ago_goes(
     ]  # fmt: skip
 
 
-async def test_where_all_are_in_use_the_next_one_waits_and_says_so(
+async def test_where_all_are_in_use_a_request_waits_for_the_end_of_another(
     make_sync: Any, directory: Directory, make_adapter: Make
 ) -> None:
     sync, experts = make_sync(resident=1), many(make_adapter, "ab")
@@ -277,12 +277,16 @@ async def test_where_all_are_in_use_the_next_one_waits_and_says_so(
     with directory.using(await directory.find("team/a")):
         await settle(sync, desired(*experts))
         assert directory.adapters[1].reason is Reason.SERVER_AT_CAPACITY
-        with pytest.raises(NotReady, match="is answering"):
-            await directory.find("team/b")
+        asked = asyncio.create_task(directory.find("team/b"))
+        await asyncio.sleep(0)
+        await settle(sync, desired(*experts))
+        directory.wanted.clear()
+        assert not asked.done()
 
+    assert directory.wanted.is_set()
     directory.clock = count(start=10**9).__next__
     await settle(sync, desired(*experts))
-    assert directory.adapters[1].state is AdapterState.LOADED
+    assert (await asked).engine_name == experts[1].engine_name
 
 
 async def test_what_another_agent_left_in_a_cpu_engine_is_not_counted_on(
