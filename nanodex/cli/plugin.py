@@ -15,6 +15,7 @@ from nanodex.api.stages import Task
 from nanodex.api.status import StageState
 from nanodex.cli.output import Output, OutputOption, as_json, console, emit, reports_errors
 from nanodex.cli.plugin_views import print_expert, print_experts
+from nanodex.cli.serving import KEY_VARIABLE
 from nanodex.errors import TryAgain, UserError
 from nanodex.kubectl import (
     Expert,
@@ -28,8 +29,6 @@ from nanodex.kubectl import (
     retry_patch,
     service_of,
 )
-
-KEY_VARIABLE = "NANODEX_API_KEY"
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -1,8 +1,10 @@
 """`nanodex serve` and `nanodex ask`: experts behind an OpenAI-compatible address."""
 
+import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -13,17 +15,22 @@ from nanodex.api.parameters import InferenceConfig
 from nanodex.api.reasons import Reason
 from nanodex.api.stages import StageName
 from nanodex.artifacts import ObjectStore, find, open_store
+from nanodex.cli.evidence import graph_of, print_evidence
 from nanodex.cli.output import Output, OutputOption, as_json, console, emit, reports_errors
 from nanodex.cli.run import DEFAULT_STORE, RepositoryOption, StoreOption, read_expert
 from nanodex.cli.single_stage import CacheOption, cache_folder
 from nanodex.config import load_config
 from nanodex.errors import UserError
+from nanodex.graph.evidence import Evidence, evidence
+from nanodex.graph.reader import load_graph
 from nanodex.inference import ServedExpert, ServerInfo
 from nanodex.pipeline import Workspace, find_upstream, pin
 
 app = typer.Typer()
 
 StateOption = Annotated[Path | None, typer.Option(help="Folder of the server's own files.")]
+# Not an option: what is on a command line can be seen by all users of a machine.
+KEY_VARIABLE = "NANODEX_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
@@ -151,20 +158,60 @@ def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
     url: Annotated[str, typer.Option(help="Address of the server.")] = DEFAULT_URL,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
+    with_evidence: Annotated[
+        bool, typer.Option("--evidence", help="Show what the graph knows of each name.")
+    ] = False,
+    graph: Annotated[
+        Path | None, typer.Option(help="graph.sqlite; absent: the one behind the answer.")
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    cache: CacheOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Ask a served expert; the answer comes as it is made.
+    """Ask a served expert; the answer comes as it is made. A key is taken from NANODEX_API_KEY.
+
+    With --evidence, the graph's own facts follow, with file and line, for each symbol and file that
+    the answer names; a name that the graph does not know is marked.
 
     Example: nanodex ask default/parcelry 'Which file defines `ParcelryError`?'
+    Example: nanodex ask default/parcelry 'What does `Ledger.post` raise?' --evidence
     """
+    from nanodex.inference import Origin
     from nanodex.inference import ask as ask_server
 
     name = model if "/" in model or model == "base" else f"default/{model}"
-    pieces = ask_server(url, name, question, max_tokens=max_tokens)
-    if output is Output.JSON:
-        answer = "".join(pieces)
-        typer.echo(as_json({"model": name, "question": question, "answer": answer}))
-        return
+    origins: list[Origin] = []
+    pieces = ask_server(
+        url,
+        name,
+        question,
+        max_tokens=max_tokens,
+        api_key=os.environ.get(KEY_VARIABLE, ""),
+        on_origin=origins.append,
+    )
+    answer = ""
     for piece in pieces:
-        typer.echo(piece, nl=False)
-    typer.echo()
+        answer += piece
+        if output is Output.TEXT:
+            typer.echo(piece, nl=False)
+    if output is Output.TEXT:
+        typer.echo()
+    found: tuple[Evidence, ...] = ()
+    if with_evidence:
+        path = graph or graph_of(
+            origins[0].digest, scope=name.partition("/")[0], store=store, cache=cache_folder(cache)
+        )
+        found = evidence(load_graph(path), answer)
+    if output is Output.TEXT:
+        if with_evidence:
+            print_evidence(found)
+        return
+    result: dict[str, Any] = {
+        "model": name,
+        "question": question,
+        "answer": answer,
+        **asdict(origins[0]),
+    }
+    if with_evidence:
+        result["evidence"] = [one.model_dump(mode="json", by_alias=True) for one in found]
+    typer.echo(as_json(result))

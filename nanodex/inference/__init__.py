@@ -7,7 +7,7 @@ ask("http://127.0.0.1:8000", "default/parcelry", "Where is Ledger.post defined?"
 from nanodex.api.agent_report import AdapterReport, AdapterState
 from nanodex.api.desired import DesiredSet, ServedExpert
 from nanodex.inference.background import find_server, start_detached, stop
-from nanodex.inference.client import ask
+from nanodex.inference.client import Origin, ask
 from nanodex.inference.server import running_server, serve
 from nanodex.inference.state import ServerInfo
 
@@ -15,6 +15,7 @@ __all__ = [
     "AdapterReport",
     "AdapterState",
     "DesiredSet",
+    "Origin",
     "ServedExpert",
     "ServerInfo",
     "ask",

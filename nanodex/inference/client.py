@@ -2,7 +2,8 @@
 
 import ipaddress
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,19 @@ _DATA = "data:"
 _DONE = "[DONE]"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What an answer comes from, as the server's headers say it.
+
+    Attributes:
+        digest: of the adapter; empty for the base model, or where the server does not say.
+        commit: that the adapter has learned; empty where the server does not say.
+    """
+
+    digest: str
+    commit: str
+
+
 def ask(
     url: str,
     model: str,
@@ -25,6 +39,7 @@ def ask(
     stream: bool = True,
     max_tokens: int = 256,
     api_key: str = "",
+    on_origin: Callable[[Origin], None] = lambda _: None,
 ) -> Iterator[str]:
     """Yield the answer to `question`, piece by piece as it comes, or whole.
 
@@ -36,6 +51,7 @@ def ask(
         stream: False yields the whole answer at once.
         max_tokens: longest answer.
         api_key: sent as a bearer token where given.
+        on_origin: told what the answer comes from, before its first piece.
 
     Raises:
         UserError: the server does not have the model, or refuses the request.
@@ -60,6 +76,12 @@ def ask(
             if answer.status_code != 200:
                 answer.read()
                 raise _refusal(answer, model=model)
+            on_origin(
+                Origin(
+                    digest=answer.headers.get("nanodex-digest", ""),
+                    commit=answer.headers.get("nanodex-commit", ""),
+                )
+            )
             if stream:
                 yield from _pieces(answer)
             else:
@@ -102,6 +124,13 @@ def _refusal(answer: httpx.Response, *, model: str) -> NanodexError:
             reason=Reason.SERVER_UNAVAILABLE,
             hint="try again in a moment; the server's log says what it is doing",
             exit_code=ExitCode.SERVER_UNAVAILABLE,
+        )
+    if answer.status_code in (401, 403):
+        return UserError(
+            message or f"the server answered {answer.status_code}",
+            reason=Reason.AUTHENTICATION_FAILED,
+            hint="put a key that may ask this model into NANODEX_API_KEY",
+            exit_code=ExitCode.AUTHENTICATION_FAILED,
         )
     if answer.status_code == 404:
         return UserError(
