@@ -14,6 +14,9 @@ from nanodex.api.keys import canonical_json
 from nanodex.api.reasons import ExitCode, Reason
 from nanodex.api.stages import StageName, Task
 
+# What Kubernetes lets a container say.
+_LAST_WORD_BYTES = 4096
+
 
 class FileEntry(Contract):
     """One file of an artifact, named by its content."""
@@ -70,8 +73,15 @@ class TerminationMessage(Contract):
     metrics: dict[str, int | float | str] = Field(default_factory=dict)
 
     def encode(self) -> bytes:
-        """JSON of at most 4096 bytes; metrics are dropped where they would not fit."""
-        text = self.model_dump_json(exclude_defaults=True).encode()
-        if len(text) <= 4096:
-            return text
-        return self.model_copy(update={"metrics": {}, "message": self.message[:512]}).encode()
+        """JSON of at most 4096 bytes; what does not fit is dropped, the metrics before any word."""
+        text = self._json()
+        length = max(len(self.message), len(self.hint))
+        while len(text) > _LAST_WORD_BYTES and length:
+            # A character takes up to six bytes, so its number says little.
+            shorter = {"message": self.message[:length], "hint": self.hint[:length]}
+            text = self.model_copy(update={"metrics": {}, **shorter})._json()
+            length = length * 3 // 4
+        return text
+
+    def _json(self) -> bytes:
+        return self.model_dump_json(exclude_defaults=True).encode()

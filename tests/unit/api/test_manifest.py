@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from nanodex.api.manifest import FileEntry, Manifest, TerminationMessage
 from nanodex.api.reasons import ExitCode, Reason
-from nanodex.api.stages import StageName
+from nanodex.api.stages import StageName, Task
 
 FILES = (
     FileEntry(path="adapter/a", sha256="a" * 64, size=1),
@@ -46,3 +46,20 @@ def test_the_last_word_fits_into_a_termination_message() -> None:
     )
     assert len(message.encode()) <= 4096
     assert TerminationMessage.model_validate_json(message.encode()).reason == Reason.NAN_LOSS
+
+
+@pytest.mark.parametrize("character", ["\U0001f4a5", "\x01", '"', "e"])
+def test_a_long_last_word_fits_whatever_it_is_written_in(character: str) -> None:
+    word = TerminationMessage(
+        stage=Task.TRAIN,
+        exit_code=ExitCode.TRAINING_FAILED,
+        reason=Reason.NAN_LOSS,
+        message=character * 1024,
+        hint=character * 512,
+        metrics={"loss": 0.25},
+    )
+    encoded = word.encode()
+    assert len(encoded) <= 4096
+    read = TerminationMessage.model_validate_json(encoded)
+    assert read.message.startswith(character * 128)
+    assert read.hint.startswith(character * 128)
