@@ -79,6 +79,7 @@ class Node:
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._ending: set[str] = set()
+        self._sending: set[asyncio.Future[httpx.Response]] = set()
         self._numbers = itertools.count(1)
         self._errors: list[str] = []
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name=NAME)
@@ -149,7 +150,7 @@ class Node:
                 await self._watch()
             for life in self._lives.values():
                 life.cancel()
-            await asyncio.gather(*self._lives.values(), return_exceptions=True)
+            await asyncio.gather(*self._lives.values(), *self._sending, return_exceptions=True)
 
     async def _watch(self) -> None:
         """Follow all Pods, through everything that happens to the API server."""
@@ -302,7 +303,7 @@ class Node:
         """Return what is answered, None when the Pod is gone; try again what passes."""
         while True:
             try:
-                return answer(await request())
+                return answer(await self._finished(request()))
             except httpx.TransportError:
                 pass
             except Refused as refused:
@@ -311,6 +312,13 @@ class Node:
                 if refused.status not in _PASSING:
                     raise
             await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _finished(self, request: Awaitable[httpx.Response]) -> httpx.Response:
+        """Return the response; when the Pod is called off, its connection is not left open."""
+        sending = asyncio.ensure_future(request)
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        return await asyncio.shield(sending)
 
     def _address(self) -> str:
         """Return an address that no other Pod has, of a range that leads nowhere."""
