@@ -35,6 +35,7 @@ class OperatorProcess:
             group: What it ends with, whatever becomes of the test process.
         """
         self.log = folder / "operator.log"
+        self._group = group
         self._environment = {
             "PATH": os.defpath,
             "HOME": str(folder),
@@ -46,7 +47,6 @@ class OperatorProcess:
             "KUBECONFIG": str(kubeconfig),
             **settings,
         }
-        self._group = group
         self._process: subprocess.Popen[bytes] | None = None
         # Of this start: what an earlier one said stays in the file.
         self._begins_at = 0
@@ -55,16 +55,7 @@ class OperatorProcess:
         """Start, and return before it does anything."""
         assert self._process is None, "it runs"
         self._begins_at = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "nanodex_operator"],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.log.parent,
-                process_group=self._group.id,
-            )
+        self._process = self._spawn("-m", "nanodex_operator")
 
     def wait_until_leading(self, *, seconds: float = _START_SECONDS) -> None:
         """Wait until it holds the lease."""
@@ -138,6 +129,18 @@ class OperatorProcess:
         """Return what its liveness probe says."""
         return httpx.get(self._url("/healthz"), trust_env=False, timeout=5).is_success
 
+    def _spawn(self, *arguments: str, pipes: bool = False) -> "subprocess.Popen[bytes]":
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, *arguments],
+                env=self._environment,
+                stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if pipes else log,
+                stderr=log,
+                cwd=self.log.parent,
+                process_group=self._group.id,
+            )
+
     def _text(self) -> bytes:
         return self.log.read_bytes() if self.log.exists() else b""
 
@@ -153,6 +156,61 @@ class OperatorProcess:
         code = self._process.poll()
         assert code is None, f"it ended with {code}:\n{self.tail()}"
         return True
+
+
+class ForkedOperator(OperatorProcess):
+    """An operator that is started very often: a process that has imported everything is forked."""
+
+    _parent: "subprocess.Popen[bytes] | None" = None
+    _child = 0
+
+    def start(self) -> None:
+        """Start, and return before it does anything."""
+        assert not self._child, "it runs"
+        if self._parent is None:
+            self._parent = self._spawn("-c", _FORK, pipes=True)
+        assert self._parent.stdin is not None
+        assert self._parent.stdout is not None
+        self._begins_at = len(self._text())
+        self._parent.stdin.write(b"\n")
+        self._parent.stdin.flush()
+        self._child = int(self._parent.stdout.readline())
+
+    def strike(self) -> None:
+        """Send SIGKILL and do not wait."""
+        os.kill(self._child, signal.SIGKILL)
+
+    def reap(self) -> int:
+        """Wait until it has ended; return what it ended by, as `os.waitpid` does."""
+        assert self._parent is not None
+        assert self._parent.stdout is not None
+        ended_by, self._child = int(self._parent.stdout.readline()), 0
+        return ended_by
+
+    def kill(self) -> None:
+        """End it and the process that it is forked from."""
+        if self._parent is not None:
+            if self._child:
+                self.strike()
+                self.reap()
+            with self._parent:
+                self._parent.kill()
+            self._parent = None
+
+    def restart_if_ended(self) -> None:
+        """Do nothing: the test restarts it."""
+
+
+_FORK = """
+import os, sys
+import nanodex_operator.__main__ as operator
+for _ in sys.stdin:
+    child = os.fork()
+    if not child:
+        os._exit(operator.main())
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
+"""
 
 
 def _lines(log: bytes) -> list[dict[str, Any]]:

@@ -196,6 +196,7 @@ class Surroundings:
         *,
         settings: Mapping[str, str] | None = None,
         login: Callable[[Path], Path] = lambda kubeconfig: kubeconfig,
+        process: type[OperatorProcess] = OperatorProcess,
         started: bool = True,
     ) -> Iterator[World]:
         """Make a world.
@@ -203,6 +204,7 @@ class Surroundings:
         Args:
             settings: Environment of the operator in place of the chart's.
             login: Returns the kubeconfig to use in place of the account's own.
+            process: How the operator runs.
             started: Whether the operator is at work already.
         """
         restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -224,7 +226,7 @@ class Surroundings:
             pod = f"operator-{len(operators)}"
             folder = self.folder / namespace / pod
             folder.mkdir(parents=True)
-            made = OperatorProcess(
+            made = process(
                 folder,
                 kubeconfig=login(account),
                 settings=self.s3_environment | release.environment(pod) | dict(settings or {}),
