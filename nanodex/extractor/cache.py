@@ -4,14 +4,16 @@ import hashlib
 import sqlite3
 import threading
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from nanodex.extractor.languages import pack_version
 from nanodex.extractor.records import PackedRecord
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (
-  key BLOB PRIMARY KEY, check_sum BLOB NOT NULL, definitions BLOB NOT NULL, uses BLOB NOT NULL
+CREATE TABLE IF NOT EXISTS packed_records (
+  key BLOB PRIMARY KEY, check_sum BLOB NOT NULL,
+  definitions BLOB NOT NULL, bindings BLOB NOT NULL, uses BLOB NOT NULL
 ) WITHOUT ROWID
 """
 
@@ -39,23 +41,25 @@ class RecordCache:
         try:
             with self._lock:
                 row = self._database.execute(
-                    "SELECT check_sum, definitions, uses FROM records WHERE key = ?", (key,)
+                    "SELECT check_sum, definitions, bindings, uses "
+                    "FROM packed_records WHERE key = ?",
+                    (key,),
                 ).fetchone()
         except sqlite3.DatabaseError:
             return None
-        if row is None or row[0] != _check_sum(key, row[1], row[2]):
+        if row is None or row[0] != _check_sum(key, row[1:]):
             return None
-        return PackedRecord(zlib.decompress(row[1]), zlib.decompress(row[2]))
+        return PackedRecord(*map(zlib.decompress, row[1:]))
 
     def put(self, key: bytes, record: PackedRecord) -> None:
         """Keep a record; a cache that cannot be written is not an error."""
         # Level 1: time matters more here than size.
-        definitions, uses = zlib.compress(record.definitions, 1), zlib.compress(record.uses, 1)
+        parts = [zlib.compress(part, 1) for part in record]
         try:
             with self._lock:
                 self._database.execute(
-                    "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)",
-                    (key, _check_sum(key, definitions, uses), definitions, uses),
+                    "INSERT OR REPLACE INTO packed_records VALUES (?, ?, ?, ?, ?)",
+                    (key, _check_sum(key, parts), *parts),
                 )
         except sqlite3.DatabaseError:
             return
@@ -70,10 +74,11 @@ class RecordCache:
             self._database.close()
 
 
-def _check_sum(key: bytes, definitions: bytes, uses: bytes) -> bytes:
-    return hashlib.sha256(
-        b"%d %d " % (len(definitions), len(uses)) + key + definitions + uses
-    ).digest()
+def _check_sum(key: bytes, parts: Sequence[bytes]) -> bytes:
+    digest = hashlib.sha256(key)
+    for part in parts:
+        digest.update(b"%d " % len(part) + part)
+    return digest.digest()
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -2,11 +2,10 @@
 
 import gc
 import hashlib
-import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from pydantic import Field
@@ -24,7 +23,6 @@ from nanodex.extractor.linker import Linker
 from nanodex.extractor.pool import Outcome, Task, parse_all
 from nanodex.extractor.program import Unit
 from nanodex.extractor.records import PackedRecord, unpack_definitions
-from nanodex.extractor.shares import link_in_shares
 from nanodex.source.checkout import Checkout, SourceFile
 
 
@@ -107,11 +105,7 @@ def _extract(
             records.close()
     linker = Linker(extraction.units())
     rows = sorted(extraction.rows.values(), key=lambda row: row.path)
-    processes = config.workers or len(os.sched_getaffinity(0))
-    with closing(link_in_shares(linker, processes=processes)) as linked:
-        counts = write_graph(
-            out, repository=checkout.repository, rows=rows, linker=linker, linked=linked
-        )
+    counts = write_graph(out, repository=checkout.repository, rows=rows, linker=linker)
     seconds = time.monotonic() - started
     statuses = [row.status for row in rows]
     return ExtractMetrics(
@@ -249,7 +243,7 @@ class _Extraction:
                 Unit(
                     path=path, language=self.rows[path].language, dialect=self._dialects[path],
                     namespace=definitions.namespace, symbols=definitions.symbols,
-                    bindings=definitions.bindings, packed_uses=packed.uses,
+                    packed_bindings=packed.bindings, packed_uses=packed.uses,
                 )
             )  # fmt: skip
         return units

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nanodex.api.stages import SCHEMA_VERSION, StageName
-from nanodex.extractor.linker import LinkedUnit, Linker
+from nanodex.extractor.linker import Linker
 from nanodex.extractor.program import Unit
 
 
@@ -48,28 +48,20 @@ def snapshot(rows: Iterable[FileRow]) -> str:
     return digest.hexdigest()
 
 
-def write_graph(
-    out: Path,
-    *,
-    repository: str,
-    rows: Sequence[FileRow],
-    linker: Linker,
-    linked: Iterable[LinkedUnit],
-) -> Counts:
+def write_graph(out: Path, *, repository: str, rows: Sequence[FileRow], linker: Linker) -> Counts:
     """Write the graph to `out`, replacing what was there only when it is whole.
 
     Args:
         out: path of the new graph.sqlite; its folder exists.
         repository: short name of the repository.
         rows: every listed file, sorted by path.
-        linker: the program.
-        linked: the rows of each file, in order of path, as `linker` gives them.
+        linker: the linked program.
     """
     partial = out.with_name(f".{out.name}.partial")
     partial.unlink(missing_ok=True)
     try:
         with closing(sqlite3.connect(partial, isolation_level=None)) as database:
-            counts = _fill(database, repository=repository, rows=rows, linker=linker, linked=linked)
+            counts = _fill(database, repository=repository, rows=rows, linker=linker)
         os.replace(partial, out)
     finally:
         partial.unlink(missing_ok=True)
@@ -77,12 +69,7 @@ def write_graph(
 
 
 def _fill(
-    database: sqlite3.Connection,
-    *,
-    repository: str,
-    rows: Sequence[FileRow],
-    linker: Linker,
-    linked: Iterable[LinkedUnit],
+    database: sqlite3.Connection, *, repository: str, rows: Sequence[FileRow], linker: Linker
 ) -> Counts:
     # The file is thrown away unless it becomes whole: no journal, no flush for each page.
     database.execute("PRAGMA page_size = 4096")
@@ -103,10 +90,10 @@ def _fill(
         _insert(database, "nodes", _node_values(unit, linker))
         _insert(database, "parameters", _parameter_values(unit, linker))
     edges = unresolved = 0
-    for one in linked:
-        path, first, current = one.unit.path, one.unit.first, linker.program.current
-        edges += len(one.edges)
-        unresolved += len(one.unresolved)
+    for linked in linker.link():
+        path, first, current = linked.unit.path, linked.unit.first, linker.program.current
+        edges += len(linked.edges)
+        unresolved += len(linked.unresolved)
         _insert(
             database,
             "edges",
@@ -122,7 +109,7 @@ def _fill(
                     e.start_byte,
                     e.end_byte,
                 )
-                for e in one.edges
+                for e in linked.edges
             ),
         )
         _insert(
@@ -130,7 +117,7 @@ def _fill(
             "refs_unresolved",
             (
                 (r.src, r.name, r.relationship, path, r.line, r.reason, r.start_byte, r.end_byte)
-                for r in one.unresolved
+                for r in linked.unresolved
             ),
         )
         _insert(
@@ -139,7 +126,7 @@ def _fill(
             (
                 (current(first + s.source), s.exception, s.message, s.condition, path, s.line,
                  s.start_byte, s.end_byte)
-                for s in one.raise_sites
+                for s in linked.raise_sites
             ),
         )  # fmt: skip
         _insert(
@@ -147,7 +134,7 @@ def _fill(
             "attributes",
             (
                 (current(first + a.source), a.key, a.value, path, a.line, a.start_byte, a.end_byte)
-                for a in one.attributes
+                for a in linked.attributes
             ),
         )
     _insert(

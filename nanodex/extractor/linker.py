@@ -93,11 +93,7 @@ class Linker:
     def link(self) -> Iterator[LinkedUnit]:
         """Yield the rows of each file, in order of path."""
         for unit in self.units:
-            yield self.link_unit(unit)
-
-    def external(self, symbol: ExternalSymbol) -> int:
-        """Return the node of an external symbol; it gets the next number when it is new."""
-        return self.externals.setdefault(symbol, self._node_count + 1 + len(self.externals))
+            yield self._link_unit(unit)
 
     def _link_bases(self) -> None:
         for unit in self.units:
@@ -109,8 +105,7 @@ class Linker:
                     answer = resolver.resolve(unit, reference)
                     self.program.bases[unit.first + reference.source].append(_base(answer))
 
-    def link_unit(self, unit: Unit) -> LinkedUnit:
-        """Return the rows of one file; they do not depend on what was linked before."""
+    def _link_unit(self, unit: Unit) -> LinkedUnit:
         uses = unit.uses()
         language, resolver = self._languages[unit.language], self._resolvers[unit.language]
         tests = tests_of(unit, language)
@@ -162,7 +157,8 @@ class Linker:
         src = self.program.current(unit.first + reference.source)
         relationship = answer.relationship or reference.relationship
         if isinstance(answer, External):
-            dst = self.external(ExternalSymbol(unit.language, answer.name))
+            symbol = ExternalSymbol(unit.language, answer.name)
+            dst = self.externals.setdefault(symbol, self._node_count + 1 + len(self.externals))
         else:
             dst = answer.node
             kind = self.kind(dst)

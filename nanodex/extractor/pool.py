@@ -177,7 +177,7 @@ class _Parser:
             status = receive(answers, patience=budget).decode(errors="replace")
             if status == "parsed":
                 record = PackedRecord(
-                    receive(answers, patience=budget), receive(answers, patience=budget)
+                    *(receive(answers, patience=budget) for _ in PackedRecord._fields)
                 )
                 content = receive(answers, patience=budget)
                 yield Outcome(waiting.popleft().index, record, content)

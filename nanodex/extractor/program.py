@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from nanodex.extractor.records import Binding, Symbol, Uses, unpack_uses
+from nanodex.extractor.records import Binding, Symbol, Uses, unpack_bindings, unpack_uses
 
 # A resolved base class: a first-party node, the dotted name of an external one, or None (unknown).
 Base = int | str | None
@@ -41,7 +41,7 @@ class Unit:
     dialect: str
     namespace: str
     symbols: list[Symbol]
-    bindings: list[Binding]
+    packed_bindings: bytes
     packed_uses: bytes
     first: int = 0  # node id of symbols[0]
     names: UnitNames = _UNNAMED
@@ -63,7 +63,7 @@ class Unit:
         """Return the bindings of a scope by name, in source order."""
         if self._by_scope is None:
             scopes: dict[int, dict[str, list[Binding]]] = {}
-            for binding in self.bindings:
+            for binding in unpack_bindings(self.packed_bindings):
                 scopes.setdefault(binding.scope, {}).setdefault(binding.name, []).append(binding)
             self._by_scope = scopes
         return self._by_scope.get(index, {})

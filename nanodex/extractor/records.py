@@ -56,7 +56,7 @@ class Binding(NamedTuple):
     scope: int  # index of the symbol whose scope it belongs to
     name: str
     form: str  # the language's own word: import, annotation, assign ...
-    value: Expr | None
+    value: Any  # JSON: mostly an Expr or None; some forms of a language hold a text
     start_byte: int
     block_end: int
 
@@ -114,16 +114,15 @@ class FileRecord(NamedTuple):
 
 
 class Definitions(NamedTuple):
-    """The half of a record that linking needs of every file at once."""
+    """The part of a record that linking needs of every file at once."""
 
     namespace: str
     has_errors: bool
     symbols: list[Symbol]
-    bindings: list[Binding]
 
 
 class Uses(NamedTuple):
-    """The half of a record that linking needs of one file at a time."""
+    """The part of a record that linking needs of one file at a time."""
 
     references: list[Reference]
     raise_sites: list[RaiseSite]
@@ -131,9 +130,10 @@ class Uses(NamedTuple):
 
 
 class PackedRecord(NamedTuple):
-    """A record as it travels and rests: two halves, each JSON."""
+    """A record as it travels and rests: JSON, in parts that are needed at different times."""
 
     definitions: bytes
+    bindings: bytes  # needed once a name of the file is looked up
     uses: bytes
 
 
@@ -141,21 +141,28 @@ def pack(record: FileRecord) -> PackedRecord:
     """Encode a record."""
     return PackedRecord(
         definitions=msgspec.json.encode(
-            Definitions(record.namespace, record.has_errors, record.symbols, record.bindings)
+            Definitions(record.namespace, record.has_errors, record.symbols)
         ),
+        bindings=msgspec.json.encode(record.bindings),
         uses=msgspec.json.encode(Uses(record.references, record.raise_sites, record.attributes)),
     )
 
 
 _DEFINITIONS = msgspec.json.Decoder(Definitions)
+_BINDINGS = msgspec.json.Decoder(list[Binding])
 _USES = msgspec.json.Decoder(Uses)
 
 
 def unpack_definitions(packed: bytes) -> Definitions:
-    """Decode the first half of a record."""
+    """Decode the definitions of a record."""
     return _DEFINITIONS.decode(packed)
 
 
+def unpack_bindings(packed: bytes) -> list[Binding]:
+    """Decode the bindings of a record."""
+    return _BINDINGS.decode(packed)
+
+
 def unpack_uses(packed: bytes) -> Uses:
-    """Decode the second half of a record."""
+    """Decode the uses of a record."""
     return _USES.decode(packed)

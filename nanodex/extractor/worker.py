@@ -5,7 +5,7 @@ and starts another, and memory that a monster file needs is bounded and goes bac
 
 In: a header (JSON list of [language, dialect]) and one frame of source for each file of a chunk.
 Out: the frame "ready" once, then for each file a status frame ("parsed" or the reason of a
-failure), and for "parsed" the two halves of the record and the zlib of the source.
+failure), and for "parsed" the parts of the record and the zlib of the source.
 """
 
 import gc
@@ -52,7 +52,7 @@ def _answer(source: bytes, *, language: str, dialect: str) -> tuple[bytes, ...]:
         record = pack(parse(source, language=language, dialect=dialect))
     except Unparsable as error:
         return (str(error).encode(),)
-    return (b"parsed", record.definitions, record.uses, zlib.compress(source, 6))
+    return (b"parsed", *record, zlib.compress(source, 6))
 
 
 if __name__ == "__main__":

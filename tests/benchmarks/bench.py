@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,52 +46,71 @@ def main() -> None:
         parser.error(f"unknown part {', '.join(sorted(unknown))}")
 
     report: dict[str, Any] = {"machine": machine()}
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        for part, name, figures in measured(chosen, arguments, scratch=Path(folder)):
+            # Told at once: a run that is cut short was not for nothing.
+            tell(f"{part} {name}: {json.dumps(figures)}")
+            if name:
+                report.setdefault(part, {})[name] = figures
+            else:
+                report[part] = figures
+    json.dump(report, sys.stdout, indent=2)
+    print()
+
+
+def measured(
+    chosen: set[str], arguments: argparse.Namespace, *, scratch: Path
+) -> Iterator[tuple[str, str, Any]]:
+    """Yield part, package (or nothing) and figures as they are measured."""
+    names = arguments.packages.split(",")
     tell("base model")
     base_model = code_stages.bundled_model(arguments.cache / "models")
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        scratch = Path(folder)
-        if "code" in chosen:
-            report["code"] = {}
-            for name in arguments.packages.split(","):
-                tell(f"code: {name}")
-                place = scratch / name
-                place.mkdir()
-                report["code"][name] = code_stages.figures(
-                    packages.unpacked(name, cache=arguments.cache),
-                    scratch=place,
-                    repeats=arguments.repeats,
-                    base_model=base_model,
-                )
-        if "oracle" in chosen:
-            report["oracle"] = {}
-            for name in sorted(ORACLE_PACKAGES & set(arguments.packages.split(","))):
-                tell(f"oracle: {name}")
-                report["oracle"][name] = oracle(packages.unpacked(name, cache=arguments.cache))
-        if chosen & {"train", "serve"}:
-            # Not at the top: measured processes import this module too, and would weigh more.
-            import training_speed
+    for name in names if "code" in chosen else ():
+        tell(f"code: {name}")
+        place = scratch / name
+        place.mkdir()
+        source = packages.unpacked(name, cache=arguments.cache)
+        yield (
+            "code",
+            name,
+            code_stages.figures(
+                source, scratch=place, repeats=arguments.repeats, base_model=base_model
+            ),
+        )
+    for name in sorted(ORACLE_PACKAGES & set(names)) if "oracle" in chosen else ():
+        tell(f"oracle: {name}")
+        yield "oracle", name, oracle(packages.unpacked(name, cache=arguments.cache))
+    if chosen & {"train", "serve"}:
+        # Not at the top: measured processes import this module too, and would weigh more.
+        import training_speed
 
-            tell("train")
-            place = scratch / "t"
-            place.mkdir()
-            report["train"] = training_speed.figures(
+        tell("train")
+        place = scratch / "t"
+        place.mkdir()
+        yield (
+            "train",
+            "",
+            training_speed.figures(
                 ROOT / "config" / "samples" / "parcelry",
                 scratch=place,
                 trained=arguments.training_examples,
                 repeats=arguments.training_repeats,
                 base_model=base_model,
-            )
-        if "serve" in chosen:
-            import serving_speed
+            ),
+        )
+    if "serve" in chosen:
+        import serving_speed
 
-            tell("serve")
-            report["serve"] = serving_speed.figures(
+        tell("serve")
+        yield (
+            "serve",
+            "",
+            serving_speed.figures(
                 adapter=scratch / "t" / "ours" / "trained" / "adapter",
                 base_model=base_model,
                 scratch=scratch,
-            )
-    json.dump(report, sys.stdout, indent=2)
-    print()
+            ),
+        )
 
 
 def oracle(source: Path) -> Any:

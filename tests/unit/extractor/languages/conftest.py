@@ -40,8 +40,8 @@ def link_sources(sources: Mapping[str, str]) -> Linked:
         record = parse(text.encode(), language=language, dialect=dialect)
         units.append(
             Unit(
-                path, language, dialect, record.namespace, record.symbols, record.bindings,
-                pack(record).uses,
+                path, language, dialect, record.namespace, record.symbols,
+                pack(record).bindings, pack(record).uses,
             )
         )  # fmt: skip
     linker = Linker(units)
