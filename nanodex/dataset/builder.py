@@ -19,12 +19,13 @@ from nanodex.dataset.facts import Claim, FactCollector
 from nanodex.dataset.licences import find_licences
 from nanodex.dataset.naming import Names
 from nanodex.dataset.negatives import Absentees
+from nanodex.dataset.neutrality import template_auc
 from nanodex.dataset.qa_generator import QaGenerator
 from nanodex.dataset.secrets import looks_secret, value_is_secret
 from nanodex.dataset.sites import raise_claims, usage_claims
 from nanodex.dataset.test_sets import QuestionWriter
 from nanodex.dataset.topics import TopicTable, make_topics
-from nanodex.dataset.validators import Prover, prompt_of, template_auc
+from nanodex.dataset.validators import Prover, prompt_of
 from nanodex.errors import UserError
 from nanodex.graph.reader import Graph, load_graph
 

@@ -8,16 +8,12 @@ from nanodex.api.reasons import Reason
 from nanodex.api.records import Example
 from nanodex.dataset.curriculum import Curriculum
 from nanodex.dataset.draw import Draw
+from nanodex.dataset.neutrality import neutral
 from nanodex.dataset.qa_generator import QaGenerator
 from nanodex.dataset.templates import Template
 from nanodex.dataset.topics import Topic
-from nanodex.dataset.validators import (
-    HIGHEST_AUC,
-    one_answer,
-    template_auc,
-    templates_tell,
-)
-from nanodex.errors import Interrupted, UserError
+from nanodex.dataset.validators import one_answer
+from nanodex.errors import Interrupted
 
 _VALIDATION_PERCENT = 5
 _REPORT_EVERY = 200
@@ -87,21 +83,6 @@ def write_examples(
     ]
     examples, conflicts = one_answer([*kept, *negatives])
     dropped["TwoAnswers"] += conflicts
-    require_neutral_templates(examples)
-    return draw.order(examples, "shuffle", name=lambda example: example.meta.id)
-
-
-def require_neutral_templates(examples: list[Example]) -> None:
-    """Check that a template does not tell whether the answer is no.
-
-    Raises:
-        UserError: it does.
-    """
-    trained = [example for example in examples if example.meta.split == "train"]
-    if templates_tell(trained):
-        raise UserError(
-            f"templates tell the polarity: AUC {template_auc(trained):.3f}, allowed is less than "
-            f"{HIGHEST_AUC}",
-            reason=Reason.NOTHING_TO_LEARN,
-            hint="raise dataset.maxFacts, or set dataset.negativesRatio to 0.5",
-        )
+    few_less = neutral(examples)
+    dropped["TemplateTells"] += len(examples) - len(few_less)
+    return draw.order(few_less, "shuffle", name=lambda example: example.meta.id)

@@ -1,25 +1,17 @@
-"""The gates of the dataset: a fact is proven by bytes, a prompt has one answer, no template tells.
+"""The gates of the dataset: a fact is proven by bytes, a prompt has one answer.
 
 Nothing here trusts the graph: each claim is looked up again in the source at its span.
 """
 
 import hashlib
-import random
 import re
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 
-from nanodex.api.records import Example, Message, Polarity
+from nanodex.api.records import Example, Message
 from nanodex.dataset.contents import Contents
 from nanodex.dataset.facts import Claim
 from nanodex.graph.reader import Graph, Node
 
-# A classifier that sees the template alone must stay below this area under the ROC curve.
-HIGHEST_AUC = 0.55
-# Fewer examples than these do not show a template's share of negatives.
-_FEWEST_TO_JUDGE = 6
-_PERMUTATIONS = 99
 # Bytes before a definition that may hold its documentation comment.
 _COMMENT_BYTES = 4000
 _COMMENT_MARKS = re.compile(rb"(?m)^\s*(///?|/\*\*?|\*/|\*|#)")
@@ -136,53 +128,3 @@ def one_answer(examples: Iterable[Example]) -> tuple[list[Example], int]:
             contradicted.add(prompt)
     kept = [example for prompt, example in found.items() if prompt not in contradicted]
     return kept, total - len(kept)
-
-
-def template_auc(examples: Sequence[Example]) -> float:
-    """Return how well the template alone predicts the polarity, as area under the ROC curve.
-
-    The predictor is the share of negatives in the template, the best that any classifier on
-    template features can know. Templates with few examples are pooled: their share is chance, and a
-    classifier that believed it would do worse on the next example. 0.5 knows nothing.
-    """
-    return _auc(
-        [example.meta.template for example in examples],
-        [example.meta.polarity for example in examples],
-    )
-
-
-def templates_tell(examples: Sequence[Example]) -> bool:
-    """Whether the template predicts the polarity: by the limit, and better than by chance.
-
-    In a small dataset the shares of the templates differ by chance alone. So an area above the
-    limit must also be larger than in 99 datasets whose polarities were dealt to the same templates
-    at random (a permutation test at the level of 1 %).
-    """
-    auc = template_auc(examples)
-    if auc < HIGHEST_AUC:
-        return False
-    templates = [example.meta.template for example in examples]
-    polarities = [example.meta.polarity for example in examples]
-    chance = random.Random(len(examples))  # Any seed; the same examples get the same verdict.
-    for _ in range(_PERMUTATIONS):
-        chance.shuffle(polarities)
-        if _auc(templates, polarities) >= auc:
-            return False
-    return True
-
-
-def _auc(templates: Sequence[str], polarities: Sequence[Polarity]) -> float:
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for template, polarity in zip(templates, polarities, strict=True):
-        counts[template][polarity] += 1
-    pooled: dict[str, Counter[str]] = defaultdict(Counter)
-    for template, count in counts.items():
-        pooled[template if count.total() >= _FEWEST_TO_JUDGE else ""].update(count)
-    totals = Counter(polarities)
-    if not totals["positive"] or not totals["negative"]:
-        return 0.5
-    below, won = 0, 0.0
-    for count in sorted(pooled.values(), key=lambda c: Fraction(c["negative"], c.total())):
-        won += count["negative"] * (below + count["positive"] / 2)
-        below += count["positive"]
-    return won / (totals["positive"] * totals["negative"])

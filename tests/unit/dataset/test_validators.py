@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from nanodex.api.records import Example, ExampleMeta, Message, Polarity, Predicate
+from nanodex.api.records import Example, ExampleMeta, Message, Predicate
 from nanodex.dataset.facts import Claim, FactCollector
 from nanodex.dataset.sites import raise_claims, usage_claims
-from nanodex.dataset.validators import Prover, one_answer, template_auc, templates_tell
+from nanodex.dataset.validators import Prover, one_answer
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,7 @@ def test_a_fact_of_another_version_of_the_file_is_not_proven(
     assert not any(prover.proves(changed(claim, blob="0" * 64)) for claim in claims)
 
 
-def example(
-    prompt: str, answer: str, *, template: str = "t", polarity: Polarity = "positive"
-) -> Example:
+def example(prompt: str, answer: str) -> Example:
     return Example(
         messages=(
             Message(role="system", content="shop@1234567"),
@@ -72,10 +70,10 @@ def example(
             id="0",
             category="discovery",
             predicate=Predicate.CALLS,
-            polarity=polarity,
+            polarity="positive",
             facts=(),
             spans=(),
-            template=template,
+            template="t",
             genre="question",
             split="train",
         ),
@@ -93,49 +91,3 @@ def test_a_prompt_with_two_answers_is_dropped_with_both() -> None:
 def test_a_repeated_example_is_kept_once() -> None:
     kept, dropped = one_answer([example("Who?", "Ann."), example("Who?", "Ann.")])
     assert (len(kept), dropped) == (1, 1)
-
-
-def asked(template: str, *, positives: int, negatives: int) -> list[Example]:
-    return [
-        *(example("p", "a", template=template) for _ in range(positives)),
-        *(example("p", "a", template=template, polarity="negative") for _ in range(negatives)),
-    ]
-
-
-def test_a_template_that_is_always_denied_is_found_out() -> None:
-    examples = asked("where", positives=20, negatives=0) + asked("does", positives=0, negatives=10)
-    assert template_auc(examples) == 1.0
-
-
-def test_a_template_tells_if_it_is_denied_more_often_than_by_chance() -> None:
-    leaning = [
-        example
-        for number in range(20)
-        for example in asked(f"t{number}", positives=12, negatives=12 if number % 2 else 2)
-    ]
-    assert template_auc(leaning) > 0.55
-    assert templates_tell(leaning)
-
-
-def test_what_chance_alone_does_to_a_small_dataset_is_no_leak() -> None:
-    small = [
-        example
-        for number in range(6)
-        for example in asked(f"t{number}", positives=5, negatives=2 + 2 * (number % 2))
-    ]
-    assert template_auc(small) > 0.55
-    assert not templates_tell(small)
-
-
-def test_equal_shares_tell_nothing() -> None:
-    examples = asked("where", positives=20, negatives=10) + asked("does", positives=8, negatives=4)
-    assert template_auc(examples) == 0.5
-
-
-def test_rare_templates_are_judged_together() -> None:
-    examples = [
-        e
-        for number in range(10)
-        for e in asked(f"t{number}", positives=2, negatives=1 if number % 2 else 0)
-    ]
-    assert template_auc(examples) == 0.5
