@@ -17,14 +17,7 @@ from hack.images.tool import BuildFailed, Tool
 
 RELEASE = "bookworm"
 DEBIAN = f"{REGISTRY}/nanodex-debian:{RELEASE}"
-_MIRROR = "http://deb.debian.org/debian"
-_SECURITY = "http://deb.debian.org/debian-security"
 _PACKAGES = ("ca-certificates", "python3", "python3-pip")
-_SOURCES = f"""\
-deb {_MIRROR} {RELEASE} main
-deb {_MIRROR} {RELEASE}-updates main
-deb {_SECURITY} {RELEASE}-security main
-"""
 _CONTAINERFILE = """\
 FROM scratch
 ADD base.tar /
@@ -82,14 +75,26 @@ def bootstrap(root: Path, *, packages: tuple[str, ...]) -> None:
         BuildFailed: a step failed.
     """
     include = f"--include={','.join(packages)}"
-    _run(["debootstrap", "--variant=minbase", include, RELEASE, str(root), _MIRROR])
-    (root / "etc/apt/sources.list").write_text(_SOURCES)
+    _run(["debootstrap", "--variant=minbase", include, RELEASE, str(root)])
+    sources = root / "etc/apt/sources.list"
+    sources.write_text(with_updates(sources.read_text(encoding="utf-8")), encoding="utf-8")
     inside = ["chroot", str(root), "apt-get", "--quiet=2"]
     _run([*inside, "update"])
     _run([*inside, "--yes", "upgrade"])
     _run([*inside, "clean"])
     for left in (root / "var/lib/apt/lists").glob("*debian*"):
         left.unlink()
+
+
+def with_updates(sources: str) -> str:
+    """Add the updates and the security updates to the one source that debootstrap wrote."""
+    kind, mirror, release, *components = sources.split()
+    lines = [
+        (kind, mirror, release),
+        (kind, mirror, f"{release}-updates"),
+        (kind, f"{mirror.rstrip('/')}-security", f"{release}-security"),
+    ]
+    return "\n".join(" ".join([*line, *components]) for line in lines) + "\n"
 
 
 def _run(command: list[str]) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
+from pip._internal.models.index import PyPI
+
 # Where a build finds the authorities; the Containerfiles mount the secret there.
 MOUNTED_AUTHORITIES = "/run/secrets/ca.pem"
 _KEPT = ("index-url", "extra-index-url", "no-index", "trusted-host", "proxy", "timeout", "retries")
-_PUBLIC_HOSTS = {"pypi.org", "files.pythonhosted.org"}
 _AUTHORITIES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -81,10 +82,13 @@ def build_secrets() -> Iterator[dict[str, Path]]:
 
 
 def private_values(settings: Mapping[str, str]) -> set[bytes]:
-    """Return what must not be found in an image: hosts and credentials of a private index."""
+    """Return what must not be found in an image: hosts and credentials of a private index.
+
+    The public index is no secret: the packages themselves name it.
+    """
     found = set()
     for key in ("index-url", "extra-index-url", "find-links", "proxy", "trusted-host"):
         for value in settings.get(key, "").split():
             parts = urlsplit(value if "://" in value else f"//{value}")
             found |= {part for part in (parts.hostname, parts.password) if part}
-    return {value.encode() for value in found - _PUBLIC_HOSTS}
+    return {value.encode() for value in found - {PyPI.netloc, PyPI.file_storage_domain}}

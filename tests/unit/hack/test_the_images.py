@@ -9,8 +9,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from pip._internal.models.index import PyPI
 
 from hack.debian import Lacks, ensure
+from hack.images.base import with_updates
 from hack.images.bill import bill_of_materials
 from hack.images.catalog import IMAGES, ROOT, chosen
 from hack.images.check import findings, import_program, licence_table
@@ -147,7 +149,7 @@ def test_a_build_reaches_the_package_index_of_this_machine() -> None:
 
 
 def test_the_public_index_is_no_secret() -> None:
-    assert private_values({"index-url": "https://pypi.org/simple"}) == set()
+    assert private_values({"index-url": f"https://{PyPI.netloc}/simple"}) == set()
 
 
 def test_the_authorities_are_those_that_the_machine_names(tmp_path: Path) -> None:
@@ -259,3 +261,11 @@ def test_the_build_sees_what_the_containerfiles_copy_and_no_more() -> None:
     }
     assert copied == shown
     assert (ROOT / ".dockerignore").read_text() == (ROOT / ".containerignore").read_text()
+
+
+def test_a_base_made_here_gets_its_updates_from_where_it_came() -> None:
+    assert with_updates("deb http://debian.example/debian bookworm main\n").splitlines() == [
+        "deb http://debian.example/debian bookworm main",
+        "deb http://debian.example/debian bookworm-updates main",
+        "deb http://debian.example/debian-security bookworm-security main",
+    ]
