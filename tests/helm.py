@@ -96,6 +96,12 @@ def objects(manifests: str) -> list[Object]:
     return [found for found in yaml.safe_load_all(manifests) if found]
 
 
-def of_kind(manifests: str, kind: str) -> list[Object]:
-    """Return the objects of one kind."""
-    return [found for found in objects(manifests) if found["kind"] == kind]
+def of_kind(manifests: str, kind: str, *, component: str = "") -> list[Object]:
+    """Return the objects of one kind; of one component or of all."""
+    found = [one for one in objects(manifests) if one["kind"] == kind]
+    return [one for one in found if component in ("", _component(one))]
+
+
+def _component(found: Object) -> str:
+    component: str = found["metadata"]["labels"]["app.kubernetes.io/component"]
+    return component

@@ -43,6 +43,9 @@ def agent(
     private_port: Annotated[int, typer.Option(help="Port for the operator.")] = 8001,
     settle_seconds: Annotated[float, typer.Option(help="Requests still come this long.")] = 5.0,
     drain_seconds: Annotated[float, typer.Option(help="Answers may take this long.")] = 120.0,
+    token_reviews: Annotated[
+        str, typer.Option(help="Address of who reviews tokens; empty: keys alone.")
+    ] = "",
 ) -> None:
     """Keep the engine of a Pod at its desired set and answer clients; the operator starts it."""
     from nanodex.inference.json_lines import log_as_json
@@ -80,6 +83,7 @@ def agent(
             drain=drain,
             settle_seconds=settle_seconds,
             drain_seconds=drain_seconds,
+            token_reviews=token_reviews,
         )
     )
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import httpx
@@ -35,6 +36,7 @@ from nanodex.inference.messages import (
 )
 from nanodex.inference.metrics import AgentMetrics
 from nanodex.inference.refusals import Refusal, Turns
+from nanodex.inference.tokens import ReviewsUnavailable, TokenAccess
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,8 @@ class Agent:
     metrics: AgentMetrics
     access: Access = field(default_factory=Everybody)
     turns: Turns = field(default_factory=lambda: Turns(_TURNS_ON_ONE_MACHINE))
+    # Who is asked about tokens that are no keys; None: nobody.
+    tokens: TokenAccess | None = None
 
     async def chat(self, request: Request) -> Response:
         """POST /v1/chat/completions."""
@@ -70,7 +74,7 @@ class Agent:
 
     async def models(self, request: Request) -> Response:
         """GET /v1/models: public names that the client may ask, and the version each means."""
-        client = self._client_of(request)
+        models = await self._models_for(request)
         known = {**self.directory.catalogue, **self.directory.routes}
         cards = [
             {
@@ -81,7 +85,7 @@ class Agent:
                 "root": known[name].public_name if name in known else name,
                 "parent": BASE_MODEL_NAME if name in known else None,
             }
-            for name in self._models_of(client)
+            for name in models
         ]
         return JSONResponse({"object": "list", "data": cards})
 
@@ -93,7 +97,8 @@ class Agent:
 
     async def show_metrics(self, request: Request) -> Response:
         """GET /metrics: the agent's, followed by the engine's; they name every expert."""
-        if not self._client_of(request).may_ask_all:
+        client = await self._client_of(request, models=(BASE_MODEL_NAME,))
+        if not client.may_ask_all:
             raise Refusal(403, "the metrics need a key for all models", code="permission_denied")
         return await self.all_metrics(request)
 
@@ -136,11 +141,13 @@ class Agent:
         entry: Entry,
         stack: contextlib.ExitStack,
     ) -> Response:
-        client = self._client_of(request)
+        # Who has no key at all is told before anything is read.
+        client = await self._client_of(request)
         entry.client = client.name
         stack.enter_context(self.turns.taken(client.name))
         body = parse_body(await _read(request))
         model = body["model"]
+        client = await self._client_of(request, models=(model,))
         if not client.may_ask(model):
             raise Refusal(
                 403,
@@ -151,7 +158,7 @@ class Agent:
         try:
             route = await self.directory.find(model)
         except UnknownModel:
-            models = ", ".join(self._models_of(client))
+            models = ", ".join(await self._models_for(request))
             raise Refusal(
                 404,
                 f"the model {model!r:.120} does not exist; served here: {models:.600}",
@@ -173,9 +180,19 @@ class Agent:
             done=stack.pop_all().close,
         )
 
-    def _client_of(self, request: Request) -> Client:
+    async def _client_of(self, request: Request, *, models: Sequence[str] = ()) -> Client:
+        """Who asks, with the rights that decide about `models`.
+
+        Raises:
+            Refusal: 401, or 503 where nobody can say.
+        """
         authorization = request.headers.get("authorization", "")
         client = self.access.client_of(authorization)
+        if client is None and self.tokens is not None:
+            try:
+                client = await self.tokens.client_of(authorization, models=models)
+            except ReviewsUnavailable as error:
+                raise Refusal(503, str(error), code="access_unavailable", retry_after=5) from None
         if client is None:
             raise Refusal(
                 401,
@@ -186,8 +203,11 @@ class Agent:
             )
         return client
 
-    def _models_of(self, client: Client) -> list[str]:
-        return [name for name in self.directory.models() if client.may_ask(name)]
+    async def _models_for(self, request: Request) -> list[str]:
+        """The models that whoever asks may ask."""
+        models = self.directory.models()
+        client = await self._client_of(request, models=models)
+        return [name for name in models if client.may_ask(name)]
 
 
 async def _read(request: Request) -> bytes:

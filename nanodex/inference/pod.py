@@ -34,6 +34,7 @@ from nanodex.inference.residency import residency_of
 from nanodex.inference.shelf import Shelf
 from nanodex.inference.sources import StoreSource
 from nanodex.inference.sync import Synchroniser
+from nanodex.inference.tokens import TokenAccess
 from nanodex.inference.web import web_server
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class PodPlan:
         drain: file that appears when the Pod is about to end; it is removed when it may.
         settle_seconds: for how long requests may still come when the Pod is about to end.
         drain_seconds: for how long answers may then still take.
+        token_reviews: address of who says whose a token of Kubernetes is; empty: keys alone.
     """
 
     desired: Path
@@ -91,6 +93,7 @@ class PodPlan:
     drain: Path
     settle_seconds: float = 5.0
     drain_seconds: float = 120.0
+    token_reviews: str = ""
 
 
 class PodAgent:
@@ -122,12 +125,14 @@ class PodAgent:
             ),
             metrics=self._metrics,
         )
+        self._tokens = TokenAccess(plan.token_reviews) if plan.token_reviews else None
         self._agent = Agent(
             engine=self._engine,
             directory=self._directory,
             metrics=self._metrics,
             access=self._keys,
             turns=Turns(plan.turns),
+            tokens=self._tokens,
         )
         self._stopping = asyncio.Event()
         self._healthy_since: float | None = None
@@ -162,6 +167,8 @@ class PodAgent:
             await asyncio.gather(*serving, *working, stopping, return_exceptions=True)
             await self._source.aclose()
             await self._engine.aclose()
+            if self._tokens is not None:
+                await self._tokens.aclose()
         for task in (*serving, *working):
             if not task.cancelled():
                 task.result()

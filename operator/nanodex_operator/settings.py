@@ -51,6 +51,10 @@ class Settings(Contract):
     job_ttl_seconds: int = Field(default=3600, ge=60, description="How long finished Jobs stay.")
     resync_seconds: int = Field(default=600, ge=5, description="Between two looks without a cause.")
     concurrency: int = Field(default=8, ge=1, le=256, description="Reconciles at once.")
+    token_reviews: str = Field(
+        default="",
+        description="Address of the component that reviews tokens for agents; empty: keys alone.",
+    )
     metrics_port: int = Field(default=9090, ge=0, le=65535, description="Of /metrics.")
     health_port: int = Field(default=8080, ge=0, le=65535, description="Of /healthz.")
 

@@ -15,6 +15,11 @@
 {{ include "nanodex.fullname" . }}-operator
 {{- end -}}
 
+{{/* Name of what says whose a token is. */}}
+{{- define "nanodex.accessName" -}}
+{{ include "nanodex.fullname" . }}-access
+{{- end -}}
+
 {{/* Labels that select Pods: they can never change. Argument: list of root and component. */}}
 {{- define "nanodex.selectorLabels" -}}
 {{- $root := index . 0 -}}
@@ -116,6 +121,8 @@ seccompProfile:
   value: {{ .Values.operator.resyncSeconds | quote }}
 - name: NANODEX_CONCURRENCY
   value: {{ .Values.operator.concurrency | quote }}
+- name: NANODEX_TOKEN_REVIEWS
+  value: {{ if .Values.kubernetesAccess.enabled }}{{ printf "http://%s.%s.svc:8090" (include "nanodex.accessName" .) .Release.Namespace | quote }}{{ else }}""{{ end }}
 - name: NANODEX_METRICS_PORT
   value: "9090"
 - name: NANODEX_HEALTH_PORT

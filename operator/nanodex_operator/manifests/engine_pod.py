@@ -239,6 +239,7 @@ def _agent_arguments(server: ModelServer, *, settings: Settings) -> list[str]:
         f"--parity-limit={server.spec.engine.parity_limit or _PARITY_LIMITS[engine.dtype]}",
         f"--disk-bytes={server.spec.adapters.max_disk_bytes}",
         f"--max-concurrent={server.spec.access.max_concurrent_requests}",
+        *([f"--token-reviews={settings.token_reviews}"] if settings.token_reviews else []),
         f"--port={PUBLIC_PORT}",
         f"--private-port={PRIVATE_PORT}",
         f"--settle-seconds={_SETTLE_SECONDS}",

@@ -26,6 +26,8 @@ _EVERYWHERE_BUT_THE_NODE = [
     {"cidr": "::/0", "except": ["fe80::/10", "fd00:ec2::254/128"]},
 ]
 _HTTPS = "443"
+# Of the Pods that review tokens; the chart says the same.
+REVIEWS_PORT = 8090
 
 
 def server_url(server: ModelServer, *, settings: Settings) -> str:
@@ -119,6 +121,7 @@ def _network_policy(
         ports.add(_HTTPS)
     # In the same namespace: the peer names none.
     operator = {"podSelector": {"matchLabels": {"app.kubernetes.io/component": "operator"}}}
+    reviews = {"podSelector": {"matchLabels": {"app.kubernetes.io/component": "access"}}}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -142,6 +145,11 @@ def _network_policy(
                         {"namespaceSelector": {}},
                     ],
                 },
+                *(
+                    [{"ports": [{"port": REVIEWS_PORT, "protocol": "TCP"}], "to": [reviews]}]
+                    if settings.token_reviews
+                    else []
+                ),
             ],
         },
     }

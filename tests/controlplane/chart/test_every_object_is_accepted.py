@@ -70,8 +70,8 @@ def test_strictly(helm: Helm, api: Api, strict: Strict, restricted: str, values:
         for body in found:
             if body["kind"] != "ServiceAccount":
                 strict.check(body, namespace=restricted)
-        [deployment] = of_kind(manifests, "Deployment")
-        strict.check(_pod(deployment), namespace=restricted)
+        for deployment in of_kind(manifests, "Deployment"):
+            strict.check(_pod(deployment), namespace=restricted)
     finally:
         for account in accounts:
             api.delete("v1/serviceaccounts", account["metadata"]["name"], namespace=restricted)

@@ -52,6 +52,11 @@ _OWN = {
     ("coordination.k8s.io", "leases", ""): (("create",), "a create cannot be limited to a name"),
     ("coordination.k8s.io", "leases", "nanodex-operator"): (("get", "update"), "one works"),
 }
+# Of the component that says whose a token is; it has nothing else.
+_ACCESS = {
+    ("authentication.k8s.io", "tokenreviews", ""): (("create",), "whose a token is"),
+    ("authorization.k8s.io", "subjectaccessreviews", ""): (("create",), "what they may ask"),
+}
 _PEOPLE = {
     "nanodex-view": {
         ("nanodex.dev", "codeexperts", ""): _READ,
@@ -105,17 +110,17 @@ def _listed(rights: Mapping[tuple[str, str, str], tuple[tuple[str, ...], str]]) 
     return {(*what, verb) for what, (verbs, _) in rights.items() for verb in verbs}
 
 
-def _granted(manifests: str) -> dict[str, set[Right]]:
-    """Return the rights of the operator's account, by namespace."""
+def _granted(manifests: str, component: str = "operator") -> dict[str, set[Right]]:
+    """Return the rights of a component's account, by namespace."""
     roles = {
         (role["kind"], role["metadata"].get("namespace", ""), role["metadata"]["name"]): role
         for kind in ("ClusterRole", "Role")
         for role in of_kind(manifests, kind)
     }
-    [account] = _operator_accounts(manifests)
+    [account] = of_kind(manifests, "ServiceAccount", component=component)
     granted: dict[str, set[Right]] = {}
     for kind in ("ClusterRoleBinding", "RoleBinding"):
-        for binding in of_kind(manifests, kind):
+        for binding in of_kind(manifests, kind, component=component):
             assert binding["subjects"] == [
                 {
                     "kind": "ServiceAccount",
@@ -131,20 +136,12 @@ def _granted(manifests: str) -> dict[str, set[Right]]:
     return granted
 
 
-def _operator_accounts(manifests: str) -> list[Object]:
-    return [
-        account
-        for account in of_kind(manifests, "ServiceAccount")
-        if account["metadata"]["labels"]["app.kubernetes.io/component"] == "operator"
-    ]
-
-
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.name)
 def test_the_operator_has_the_listed_rights(helm: Helm, values: object) -> None:
     manifests = helm.template(values)  # type: ignore[arg-type]
     [variables] = [
         container["env"]
-        for deployment in of_kind(manifests, "Deployment")
+        for deployment in of_kind(manifests, "Deployment", component="operator")
         for container in deployment["spec"]["template"]["spec"]["containers"]
     ]
     [watched] = [one["value"] for one in variables if one["name"] == "NANODEX_WATCH_NAMESPACES"]
@@ -152,6 +149,23 @@ def test_the_operator_has_the_listed_rights(helm: Helm, values: object) -> None:
     for namespace in watched.split(",") if watched else [EVERYWHERE]:
         expected[namespace] = expected.get(namespace, set()) | _listed(_WATCHED)
     assert _granted(manifests) == expected
+
+
+def test_whoever_looks_at_tokens_has_two_rights_and_no_other_component_has_them(
+    helm: Helm,
+) -> None:
+    [values] = [path for path in VALUES if path.name == "access-values.yaml"]
+    manifests = helm.template(values)
+    assert _granted(manifests, "access") == {EVERYWHERE: _listed(_ACCESS)}
+    others = [
+        role
+        for kind in ("ClusterRole", "Role")
+        for role in of_kind(manifests, kind)
+        if role["metadata"]["labels"]["app.kubernetes.io/component"] != "access"
+    ]
+    assert others
+    for role in others:
+        assert not _rights(role["rules"]) & _listed(_ACCESS)
 
 
 @pytest.mark.parametrize("watched", ["[]", '["team-a", "team-b"]', '["nanodex-system"]'])

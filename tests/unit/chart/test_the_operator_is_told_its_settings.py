@@ -14,7 +14,7 @@ _DIGEST = "sha256:" + "1" * 64
 
 
 def _container(manifests: str) -> dict[str, Any]:
-    [deployment] = of_kind(manifests, "Deployment")
+    [deployment] = of_kind(manifests, "Deployment", component="operator")
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     found: dict[str, Any] = container
     return found

@@ -271,6 +271,19 @@ def test_limits_of_the_spec_reach_the_agent() -> None:
     } <= set(agent(server)["args"])  # fmt: skip
 
 
+def test_whom_the_agent_asks_about_tokens_and_that_the_network_lets_it() -> None:
+    server = make_server()
+    url = "http://nanodex-access.nanodex-system.svc:8090"
+    asking = SETTINGS.model_copy(update={"token_reviews": url})
+
+    assert f"--token-reviews={url}" in agent(server, asking)["args"]
+    with_reviews, without = (
+        of_kind("NetworkPolicy", server, one)["spec"]["egress"] for one in (asking, SETTINGS)
+    )
+    assert with_reviews[:-1] == without
+    assert with_reviews[-1]["ports"] == [{"port": 8090, "protocol": "TCP"}]
+
+
 def test_a_word_of_the_administrator_is_no_variable_of_kubernetes() -> None:
     server = make_server(engine={"extraArgs": ["--x=$(HF_TOKEN)"]})
 
