@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -129,9 +129,25 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = _REQUEST_SECONDS
     # An API server that is away is no reason to end: nothing is lost by waiting.
     settings.networking.error_backoffs = _Patience()
+    settings.persistence.diffbase_storage = _NothingToCompare()
     for resource in (JOBS, PODS):
         settings.watching.label_selectors[resource.group_version, resource.plural] = EXPERT_LABEL
     return settings
+
+
+class _NothingToCompare(kopf.DiffBaseStorage):
+    """Keeps kopf from copying each object whole, to find differences that no handler wants."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Return nothing of an object."""
+        return cast(kopf.BodyEssence, {})
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """Remember nothing."""
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Write nothing."""
 
 
 class _Patience(Iterable[float]):
