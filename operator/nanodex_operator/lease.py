@@ -119,12 +119,23 @@ class Lease:
             await asyncio.sleep(self._terms.period)
         _log.info("holding the lease as %s", self.identity)
 
-    async def hold(self) -> None:
+    async def hold(self, *, through: Cluster | None = None) -> None:
         """Renew for ever.
+
+        Args:
+            through: asks the API server from now on, in the loop that this runs in; by default what
+                asked it before.
 
         Raises:
             LeaseLost: it could not be renewed in time, or somebody else has it.
         """
+        before, self._cluster = self._cluster, through or self._cluster
+        try:
+            await self._hold()
+        finally:
+            self._cluster = before
+
+    async def _hold(self) -> None:
         while True:
             await asyncio.sleep(self._terms.period)
             assert self._renewed is not None

@@ -10,12 +10,14 @@ import os
 import signal
 import socket
 import uuid
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from nanodex.api.code_expert import API_VERSION
 from nanodex.artifacts import open_store
+from nanodex_operator.apart import run_apart
 from nanodex_operator.apply import Applier
 from nanodex_operator.artifact_lookup import ArtifactLookup
 from nanodex_operator.cluster import CODE_EXPERTS, MODEL_SERVERS, Cluster, ClusterError
@@ -50,10 +52,13 @@ async def run(settings: Settings, *, environment: Mapping[str, str] = os.environ
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        cluster = await Cluster.connect(environment, metrics=metrics)
+        connect = partial(Cluster.connect, environment, metrics=metrics)
+        cluster = await connect()
         stack.push_async_callback(cluster.close)
         lease = Lease(cluster, namespace=settings.namespace, identity=identity)
-        operator = Operator(settings, cluster=cluster, lease=lease, metrics=metrics)
+        operator = Operator(
+            settings, cluster=cluster, lease=lease, connect=connect, metrics=metrics
+        )
         stack.callback(operator.close)
         endpoints = {
             "/healthz": Endpoint(
@@ -78,15 +83,23 @@ class Operator:
         settings: the operator's.
         cluster: the API server.
         lease: says whether this replica works.
+        connect: makes another client of the API server, for another loop.
         metrics: of this process.
     """
 
     def __init__(
-        self, settings: Settings, *, cluster: Cluster, lease: Lease, metrics: OperatorMetrics
+        self,
+        settings: Settings,
+        *,
+        cluster: Cluster,
+        lease: Lease,
+        connect: Callable[[], Awaitable[Cluster]],
+        metrics: OperatorMetrics,
     ) -> None:
         self._settings = settings
         self._cluster = cluster
         self._lease = lease
+        self._connect = connect
         self._metrics = metrics
         self._watched = Watched()
         self._lookup = ArtifactLookup(
@@ -142,7 +155,8 @@ class Operator:
             return 0
         self._metrics.leads(True)
         # Before kopf: when it ends, it ends every task that began after it.
-        holding = asyncio.create_task(self._supervise(self._lease.hold(), stop), name="lease")
+        renewing = run_apart(self._renew, name="lease")
+        holding = asyncio.create_task(self._supervise(renewing, stop), name="lease")
         resyncing = asyncio.create_task(self._supervise(self._resync.run(), stop), name="resync")
         self._queue.start()
         try:
@@ -184,6 +198,18 @@ class Operator:
                 _log.warning("waiting for the CRDs of %s", ", ".join(sorted(missing)))
             await asyncio.sleep(_CRD_SECONDS)
         await self._lease.acquire()
+
+    async def _renew(self) -> None:
+        """Hold the lease, in a loop that has nothing else to do.
+
+        Ours may be busy for longer than a lease lasts, when a watch begins with thousands of
+        objects on a small share of a processor.
+        """
+        cluster = await self._connect()
+        try:
+            await self._lease.hold(through=cluster)
+        finally:
+            await cluster.close()
 
     async def _supervise(self, endless: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
         """Run what never ends; if it does, stop working at once and let a new process begin."""

@@ -121,7 +121,7 @@ class OperatorProcess:
 
     def metrics(self) -> dict[str, float]:
         """Return its metrics by name and labels."""
-        text = httpx.get(self._url("/metrics"), trust_env=False).text
+        text = httpx.get(self._url("/metrics"), trust_env=False, timeout=30).text
         samples = (line.rsplit(" ", 1) for line in text.splitlines() if line[:1] != "#")
         return {name: float(value) for name, value in samples}
 
