@@ -26,7 +26,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 # A language server answers a few hundred questions a second: small packages only.
 ORACLE_PACKAGES = {"requests", "flask"}
-PARTS = ("code", "oracle", "train", "serve")
+PARTS = ("code", "oracle", "train", "serve", "operator")
 
 
 def main() -> None:
@@ -34,11 +34,12 @@ def main() -> None:
     # An end by signal unwinds, so that the measured process ends too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", default=",".join(PARTS), help="any of code,oracle,train,serve")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"any of {','.join(PARTS)}")
     parser.add_argument("--packages", default=",".join(packages.PACKAGES))
     parser.add_argument("--repeats", type=int, default=3, help="runs of code stages")
     parser.add_argument("--training-repeats", type=int, default=2)
     parser.add_argument("--training-examples", type=int, default=160)
+    parser.add_argument("--experts", type=int, default=1000, help="CodeExperts of the operator")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "bench")
     arguments = parser.parse_args()
     chosen = set(arguments.only.split(","))
@@ -111,6 +112,16 @@ def measured(
                 scratch=scratch,
             ),
         )
+    if "operator" in chosen:
+        tell("operator")
+        yield "operator", "", operator(arguments.experts)
+
+
+def operator(experts: int) -> Any:
+    """What many CodeExperts cost, on a real control plane."""
+    module = [sys.executable, "-m", "tests.benchmarks.operator_scale", f"--experts={experts}"]
+    measured = subprocess.run(module, check=True, stdout=subprocess.PIPE, cwd=ROOT)
+    return json.loads(measured.stdout)
 
 
 def oracle(source: Path) -> Any:
