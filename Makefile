@@ -82,6 +82,12 @@ images-check: setup ## size, user, contents and licences of the images; writes .
 clean-images: setup ## remove the images and their layers
 	$(BIN)/python -m hack.images clean $(IMAGES)
 
+.PHONY: kind-up kind-down
+kind-up: setup ## a Kubernetes on this machine: docker or podman, with a registry or without; NODES=2 for two
+	$(BIN)/python -m hack.kind up --nodes $(or $(NODES),1)
+kind-down: setup ## remove it
+	$(BIN)/python -m hack.kind down
+
 .PHONY: docs
 docs: setup ## render what the models say: docs/, config/, crds/
 	$(BIN)/python docs/generate.py

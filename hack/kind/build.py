@@ -117,6 +117,15 @@ BINARIES: dict[str, Binary] = {
         _kubernetes("kube-proxy"),
         _kubernetes("kubectl"),
         _kubernetes("kubeadm"),
+        # What a node needs beside them.
+        Binary(name="pause", package="./pause"),
+        Binary(
+            name="coredns",
+            package="github.com/coredns/coredns",
+            version="v1.14.7",
+            ldflags=("-s", "-w", *_set("github.com/coredns/coredns/coremain", GitCommit="module")),
+        ),
+        Binary(name="kind", package="sigs.k8s.io/kind", version="v0.33.0"),
         Binary(
             name="helm",
             package="helm.sh/helm/v4/cmd/helm",
@@ -146,7 +155,7 @@ def cache_key(binary: Binary, *, pins: bytes, machine: str) -> str:
 
     Args:
         binary: What is built.
-        pins: go.mod and go.sum, one after the other.
+        pins: go.mod and go.sum, one after the other, and sources of our own.
         machine: Operating system and architecture.
     """
     made_of = [
@@ -174,10 +183,10 @@ def built(
     """
     cache = (cache or cache_folder(os.environ)).absolute()
     tell = tell or (lambda line: None)
-    pins = b"".join((MODULE / name).read_bytes() for name in ("go.mod", "go.sum"))
     machine = f"{platform.system()}-{platform.machine()}"
     paths = {
-        name: cache / cache_key(BINARIES[name], pins=pins, machine=machine) / name for name in names
+        name: cache / cache_key(binary, pins=_pins(binary), machine=machine) / name
+        for name, binary in ((name, BINARIES[name]) for name in names)
     }
     if all(path.exists() for path in paths.values()):
         return paths
@@ -188,6 +197,14 @@ def built(
             tell(f"{name}: building ({count} of {len(missing)})")
             _build(BINARIES[name], go=go, path=paths[name], tell=tell)
     return paths
+
+
+def _pins(binary: Binary) -> bytes:
+    """Return go.mod and go.sum, and the source of a command that is written here."""
+    files = [MODULE / "go.mod", MODULE / "go.sum"]
+    if binary.package.startswith("./"):
+        files += sorted((MODULE / binary.package).glob("*.go"))
+    return b"".join(file.read_bytes() for file in files)
 
 
 def find_go() -> str:

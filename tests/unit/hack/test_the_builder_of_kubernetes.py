@@ -52,7 +52,8 @@ def test_every_binary_of_kubernetes_is_told_its_version_twice() -> None:
 def test_every_pinned_binary_is_a_tool_of_the_module() -> None:
     tools = (ROOT / "hack" / "kind" / "go.mod").read_text()
     for binary in BINARIES.values():
-        assert binary.version or f"\t{binary.package}\n" in tools
+        ours = (ROOT / "hack" / "kind" / binary.package).is_dir()
+        assert binary.version or ours or f"\t{binary.package}\n" in tools
 
 
 def test_a_key_changes_with_what_a_binary_is_made_of() -> None:

@@ -1,0 +1,270 @@
+"""A cluster on this machine: made, filled with images, removed.
+
+Our nodes' network is a bridge in each node; with two nodes the routes between them are set here.
+Everything a cluster leaves on the machine is below `folder(NAME)` and in the container engine, and
+goes with it.
+"""
+
+import fcntl
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hack.images.catalog import IMAGES, ROOT, version
+from hack.images.tool import Tool
+from hack.kind.build import built
+from hack.kind.image_store import MANIFEST_BYTES, STORE
+from hack.kind.provider import Provider
+
+# kind names the context kind-NAME; the tests run only where a context starts with this.
+DEFAULT_NAME = "nanodex"
+_CONFIG = Path(__file__).with_name("kind.yaml")
+_READY_SECONDS = 180
+
+
+class Failed(Exception):
+    """A command about the cluster failed; the message ends with what it said."""
+
+
+def folder(name: str) -> Path:
+    """Return where the files about a cluster are."""
+    return ROOT / ".cache" / "kind" / name
+
+
+def kubeconfig(name: str) -> Path:
+    """Return the kubeconfig of a cluster."""
+    return folder(name) / "kubeconfig"
+
+
+def cluster_config(*, nodes: int, own: bool) -> dict[str, Any]:
+    """Return kind's configuration of a cluster.
+
+    Args:
+        nodes: How many; the first is the control plane and runs Pods like the others.
+        own: Whether the node image is ours.
+    """
+    config: dict[str, Any] = (
+        yaml.safe_load(_CONFIG.read_text(encoding="utf-8"))
+        if own
+        else {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4"}
+    )
+    config["nodes"] = [{"role": "control-plane"}, *({"role": "worker"} for _ in range(nodes - 1))]
+    return config
+
+
+class Cluster:
+    """One cluster of kind."""
+
+    def __init__(self, name: str, *, provider: Provider, tell: Callable[[str], None]) -> None:
+        """Know a cluster that is there or will be.
+
+        Args:
+            name: Its name without `kind-`.
+            provider: What its nodes are made with.
+            tell: Is given a line of progress.
+        """
+        self.name = name
+        self.provider = provider
+        self.tell = tell
+        self._tools = _tools()
+
+    def exists(self) -> bool:
+        """Return whether there is a cluster of this name."""
+        return self.name in self.kind("get", "clusters").split()
+
+    def up(self, *, nodes: int) -> None:
+        """Create the cluster and wait until its nodes are ready.
+
+        Raises:
+            Failed: kind failed, or a cluster of this name is there.
+        """
+        if self.exists():
+            raise Failed(f"there is a cluster {self.name}: remove it with `make kind-down`")
+        folder(self.name).mkdir(parents=True, exist_ok=True)
+        config = folder(self.name) / "kind.yaml"
+        config.write_text(yaml.safe_dump(cluster_config(nodes=nodes, own=self.provider.own)))
+        waited = nodes == 1 or not self.provider.own
+        self.kind(
+            "create", "cluster", "--name", self.name, "--image", self.provider.image,
+            "--config", str(config), "--kubeconfig", str(kubeconfig(self.name)),
+            *(["--wait", f"{_READY_SECONDS}s"] if waited else []),
+        )  # fmt: skip
+        if not waited:
+            self.connect_nodes()
+        self.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=120s")
+        self.kubectl("--namespace=kube-system", "rollout", "status", "deployment/coredns")
+        # A single node, and the first of two, runs Pods too.
+        self.kubectl(
+            "taint", "nodes", "--all", "node-role.kubernetes.io/control-plane-", check=False
+        )
+
+    def down(self) -> None:
+        """Remove the cluster, its network where no other uses it, and its files."""
+        self.kind(
+            "delete", "cluster", "--name", self.name, "--kubeconfig", str(kubeconfig(self.name))
+        )
+        if not self.kind("get", "clusters").strip():
+            tool = self.provider.tool
+            tool.output([tool.name, "network", "rm", "kind"])
+        shutil.rmtree(folder(self.name), ignore_errors=True)
+
+    def nodes(self) -> list[str]:
+        """Return the names of the nodes, which are those of their containers."""
+        return sorted(self.kind("get", "nodes", "--name", self.name).split())
+
+    def connect_nodes(self) -> None:
+        """Set the routes between the nodes' pod ranges; a restarted node needs it again."""
+        found: dict[str, tuple[str, str]] = {}
+        for _ in range(_READY_SECONDS):
+            items = json.loads(self.kubectl("get", "nodes", "--output=json"))["items"]
+            found = {name: placed for item in items for name, placed in _placed(item)}
+            if len(found) == len(self.nodes()):
+                break
+            time.sleep(1)
+        for node in found:
+            for other, (pods, address) in found.items():
+                if node != other:
+                    self.on_node(node, "ip", "route", "replace", pods, "via", address)
+
+    def load(self, references: Sequence[str], *, nodes: Sequence[str] = ()) -> None:
+        """Copy images from the machine's container engine into nodes.
+
+        The layers are unpacked on arrival and then dropped; containers run from what remains.
+
+        Raises:
+            Failed: the engine has no such image, or a node refused it.
+        """
+        if not references:
+            return
+        folder(self.name).mkdir(parents=True, exist_ok=True)
+        # What another process has copied and not unpacked yet is not ours to drop.
+        with (folder(self.name) / "load.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for node in nodes or self.nodes():
+                self._fill(node, references)
+
+    def _fill(self, node: str, references: Sequence[str]) -> None:
+        self.tell(f"{', '.join(references)} to {node}")
+        self._copy(references, node=node)
+        blobs = f"/{STORE}/io.containerd.content.v1.content/blobs/sha256"
+        large = self.on_node(
+            node, "find", blobs, "-size", f"+{MANIFEST_BYTES >> 10}k", "-printf", "sha256:%f\n"
+        )
+        if large.split():
+            self.on_node(node, *_CTR, "content", "rm", *large.split())
+
+    def holds(self, reference: str) -> bool:
+        """Return whether every node has an image of this name."""
+        return all(
+            self.on_node(node, *_CTR, "images", "list", "--quiet", f"name=={reference}").strip()
+            for node in self.nodes()
+        )
+
+    def _copy(self, references: Sequence[str], *, node: str) -> None:
+        name = self.provider.tool.name
+        # One archive: a layer that several images share is in it once.
+        podman = ["--format=docker-archive", "--multi-image-archive"]
+        save = [name, "save", *(podman if name == "podman" else []), *references]
+        receive = [name, "exec", "--interactive", node, *_CTR, "images", "import"]
+        receive += ["--snapshotter=overlayfs", "-"]
+        with subprocess.Popen(
+            save, env=self.provider.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as source:
+            done = subprocess.run(
+                receive,
+                env=self.provider.environment,
+                stdin=source.stdout,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert source.stderr is not None
+            said = source.stderr.read().decode(errors="replace")
+        if source.returncode or done.returncode:
+            raise Failed(
+                f"{', '.join(references)} could not be copied to {node}:\n{said}{done.stderr}"
+            )
+
+    def on_node(self, node: str, *command: str) -> str:
+        """Run a command on a node and return what it prints.
+
+        Raises:
+            Failed: it failed.
+        """
+        return self._run([self.provider.tool.name, "exec", node, *command])
+
+    def kind(self, *arguments: str) -> str:
+        """Run kind."""
+        return self._run([self._tools["kind"], *arguments])
+
+    def kubectl(self, *arguments: str, check: bool = True) -> str:
+        """Run kubectl against the cluster."""
+        kubectl: list[str | Path] = [self._tools["kubectl"]]
+        kubectl += [f"--kubeconfig={kubeconfig(self.name)}", *arguments]
+        return self._run(kubectl, check=check)
+
+    def helm(self, *arguments: str) -> str:
+        """Run Helm against the cluster."""
+        helm = built(["helm"])["helm"]
+        return self._run([helm, *arguments, f"--kubeconfig={kubeconfig(self.name)}"])
+
+    def apply(self, objects: Sequence[dict[str, Any]]) -> None:
+        """Apply objects, in their order.
+
+        Raises:
+            Failed: the API server refused one.
+        """
+        # Through standard input: a Secret is never in a file.
+        self._run(
+            [
+                self._tools["kubectl"],
+                f"--kubeconfig={kubeconfig(self.name)}",
+                *("apply", "--server-side", "--force-conflicts", "--filename=-"),
+            ],
+            given=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}),
+        )
+
+    def _run(self, command: Sequence[str | Path], *, check: bool = True, given: str = "") -> str:
+        done = subprocess.run(
+            command,
+            env=self.provider.environment,
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            shown = " ".join(map(str, command[:4]))
+            raise Failed(f"{shown} failed:\n{done.stdout[-1000:]}{done.stderr[-3000:]}")
+        return done.stdout
+
+
+_CTR = ("ctr", "--namespace=k8s.io")
+
+
+def _placed(node: dict[str, Any]) -> list[tuple[str, tuple[str, str]]]:
+    """Return name, pod range and address of a node; nothing while it has not got them."""
+    addresses = [
+        one["address"]
+        for one in node.get("status", {}).get("addresses", ())
+        if one["type"] == "InternalIP"
+    ]
+    pods = node["spec"].get("podCIDR")
+    return [(node["metadata"]["name"], (pods, addresses[0]))] if pods and addresses else []
+
+
+def _tools() -> dict[str, Path]:
+    """Return kind and kubectl: built here, for both must know this Kubernetes."""
+    return built(["kind", "kubectl"])
+
+
+def product_images(tool: Tool) -> list[str]:
+    """Return the images of the product that this machine has built and a cluster runs."""
+    references = [image.reference(version()) for image in IMAGES.values() if image.name != "torch"]
+    return [reference for reference in references if tool.has(reference)]

@@ -1,0 +1,93 @@
+"""What a cluster on this machine is made of; that it comes up is shown by tests/cluster."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from hack.kind.archive import write_archive
+from hack.kind.cluster import DEFAULT_NAME, cluster_config, kubeconfig
+from hack.kind.control_plane import proxy_files
+from hack.kind.provider import engine
+
+
+@pytest.mark.parametrize(
+    ("environment", "docker", "chosen"),
+    [
+        ({}, True, "docker"),
+        ({}, False, "podman"),
+        ({"KIND_EXPERIMENTAL_PROVIDER": "podman"}, True, "podman"),
+        ({"KIND_EXPERIMENTAL_PROVIDER": "docker"}, False, "docker"),
+    ],
+)
+def test_the_engine_is_what_the_user_names_else_what_answers(
+    environment: dict[str, str], docker: bool, chosen: str
+) -> None:
+    assert engine(environment, docker=docker) == chosen
+
+
+def test_a_cluster_of_the_public_image_needs_no_settings() -> None:
+    config = cluster_config(nodes=2, own=False)
+    assert [node["role"] for node in config["nodes"]] == ["control-plane", "worker"]
+    assert "kubeadmConfigPatches" not in config
+
+
+def test_a_cluster_of_our_image_is_told_how_the_image_is_made() -> None:
+    config = cluster_config(nodes=1, own=True)
+    assert [node["role"] for node in config["nodes"]] == ["control-plane"]
+    assert "cgroupDriver: cgroupfs" in config["kubeadmConfigPatches"][0]
+
+
+def test_files_about_a_cluster_stay_in_the_cache_of_the_checkout() -> None:
+    assert kubeconfig(DEFAULT_NAME).parts[-4:] == (".cache", "kind", "nanodex", "kubeconfig")
+
+
+def test_an_archive_is_an_image_and_always_the_same(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF")
+    program.chmod(0o755)
+    archives = [tmp_path / "one.tar", tmp_path / "two.tar"]
+    for archive in archives:
+        write_archive(
+            archive,
+            reference="registry.k8s.io/pause:3.10",
+            files={"/pause": program},
+            entrypoint=["/pause"],
+        )
+        program.touch()
+    assert archives[0].read_bytes() == archives[1].read_bytes()
+    with tarfile.open(archives[0]) as tar:
+        [manifest] = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
+        assert manifest["RepoTags"] == ["registry.k8s.io/pause:3.10"]
+        config = json.load(tar.extractfile(manifest["Config"]))  # type: ignore[arg-type]
+        assert config["config"]["Entrypoint"] == ["/pause"]
+        layer = tar.extractfile(manifest["Layers"][0])
+        with tarfile.open(fileobj=layer) as files:
+            assert [(one.name, one.mode, one.uid) for one in files] == [("pause", 0o755, 0)]
+
+
+def test_iptables_of_another_root_is_found_behind_its_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    for folder in ("usr/sbin", "usr/lib/x86_64-linux-gnu/xtables", "etc/alternatives"):
+        (root / folder).mkdir(parents=True)
+    (root / "lib").symlink_to("usr/lib")
+    (root / "usr/sbin/xtables-nft-multi").write_bytes(b"program")
+    (root / "usr/lib/x86_64-linux-gnu/xtables/libxt_statistic.so").write_bytes(b"extension")
+    (root / "usr/lib/x86_64-linux-gnu/libm.so.6.1").write_bytes(b"libm")
+    (root / "usr/lib/x86_64-linux-gnu/libm.so.6").symlink_to("/lib/x86_64-linux-gnu/libm.so.6.1")
+    chroot = tmp_path / "bin" / "chroot"
+    chroot.parent.mkdir()
+    chroot.write_text(
+        "#!/bin/sh\nprintf '\\tlibm.so.6 => /lib/x86_64-linux-gnu/libm.so.6 (0x00007f)\\n'\n"
+    )
+    chroot.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{chroot.parent}:/usr/bin:/bin")
+    files = proxy_files(root, folder=tmp_path / "proxy")
+    assert files["/lib/x86_64-linux-gnu/libm.so.6"].read_bytes() == b"libm"
+    assert (
+        files["/usr/lib/x86_64-linux-gnu/xtables/libxt_statistic.so"].read_bytes() == b"extension"
+    )
+    assert files["/usr/sbin/iptables-restore"].readlink() == Path("xtables-nft-multi")
