@@ -90,12 +90,26 @@ def _watch(
     @kopf.index(*names, registry=registry, id=f"see-{resource.plural}")
     async def index(body: kopf.Body, **_: Any) -> None:
         see(dict(body))
+        _let_go(body)
 
     @kopf.on.event(*names, registry=registry, id=f"lose-{resource.plural}")
     async def event(type: str | None, body: kopf.Body, **_: Any) -> None:
         if type == "DELETED":
             lose(dict(body))
         shown(type is None)
+
+
+def _let_go(body: kopf.Body) -> None:
+    """Empty an object that was taken in.
+
+    kopf keeps what it listed until all kinds are listed, and each object is some 50 kB as
+    dictionaries: the names alone are what it needs of it afterwards.
+    """
+    for part in ("spec", "status"):
+        found = body.get(part)
+        if isinstance(found, dict):
+            found.clear()
+    body["metadata"].pop("managedFields", None)
 
 
 def _log_in(registry: kopf.OperatorRegistry, cluster: Cluster) -> None:
