@@ -93,21 +93,21 @@ class Ruled(Contract):
         return described
 
 
-@dataclass(frozen=True)
 class ListMap:
-    """A list whose items are told apart by one of their fields, for server-side apply.
+    """A list whose items are told apart by some of their fields, for server-side apply.
 
-    Attributes:
-        key: name of that field.
+    Args:
+        keys: names of these fields.
     """
 
-    key: str
+    def __init__(self, *keys: str) -> None:
+        self._keys = keys
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """Carry it into the JSON schema."""
-        return handler(schema) | {LIST_TYPE: "map", LIST_MAP_KEYS: [self.key]}
+        return handler(schema) | {LIST_TYPE: "map", LIST_MAP_KEYS: [*self._keys]}
 
 
 class Unique:

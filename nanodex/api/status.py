@@ -241,7 +241,8 @@ class ModelServerStatus(Contract):
     selector: str = Field(default="", max_length=256, description="Labels of its Pods, for scale.")
     set_generation: int = Field(default=0, ge=0, description="Number of the desired set.")
     set_hash: Key = Field(default="", description="Hash of the desired set.")
-    adapters: Annotated[tuple[ServedAdapter, ...], ListMap("expert")] = Field(
+    # Two versions of one expert are served while its name moves from one to the other.
+    adapters: Annotated[tuple[ServedAdapter, ...], ListMap("expert", "digest")] = Field(
         default=(), max_length=4096, description="What is served here."
     )
     url: str = Field(default="", max_length=512, description="Base address of the OpenAI API.")

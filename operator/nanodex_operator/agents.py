@@ -51,6 +51,10 @@ class Agents:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
         await self._http.aclose()
 
     async def ask(self, addresses: Mapping[str, str]) -> tuple[ReplicaReport, ...]:

@@ -29,6 +29,7 @@ from nanodex_operator.metrics import OperatorMetrics
 from nanodex_operator.readings import Object
 
 PATIENCE_SECONDS = 30.0
+FIELD_MANAGER = "nanodex-operator"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -68,6 +69,10 @@ PODS = Resource("v1", "pods", "Pod")
 NAMESPACES = Resource("v1", "namespaces", "Namespace")
 SERVICES = Resource("v1", "services", "Service")
 EVENTS = Resource("v1", "events", "Event")
+CONFIG_MAPS = Resource("v1", "configmaps", "ConfigMap")
+DEPLOYMENTS = Resource("apps/v1", "deployments", "Deployment")
+DISRUPTION_BUDGETS = Resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget")
+NETWORK_POLICIES = Resource("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy")
 LEASES = Resource("coordination.k8s.io/v1", "leases", "Lease")
 
 
@@ -265,6 +270,30 @@ class Cluster:
         return await self._ask(
             "patch", resource, path, body=body, content_type="application/merge-patch+json"
         )
+
+    async def apply(self, resource: Resource, manifest: Object, *, namespace: str = "") -> Object:
+        """Apply an object on the server's side, as the owner of all fields that it names.
+
+        Raises:
+            Conflict: the manifest names a version, and the object has another one.
+        """
+        name = manifest["metadata"]["name"]
+        return await self._ask(
+            "patch",
+            resource,
+            resource.path(namespace=namespace, name=name),
+            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            body=manifest,
+            content_type="application/apply-patch+yaml",
+        )
+
+    async def find_all(
+        self, resource: Resource, *, namespace: str = "", labels: str
+    ) -> tuple[Object, ...]:
+        """Return the objects that a label selector matches."""
+        path = resource.path(namespace=namespace)
+        found = await self._ask("list", resource, path, query={"labelSelector": labels})
+        return tuple(found.get("items") or ())
 
     async def delete(self, resource: Resource, name: str, *, uid: str, namespace: str = "") -> None:
         """Delete the object with this uid, and its dependents in the background; gone is fine.

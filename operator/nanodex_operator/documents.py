@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from nanodex.api.code_expert import CodeExpert
-from nanodex.api.status import CodeExpertStatus
+from nanodex.api.status import CodeExpertStatus, ModelServerStatus
 from nanodex_operator.readings import Object, plain
 
 # A round takes one thing away.
@@ -101,7 +101,7 @@ def read_status(seen: SeenExpert) -> CodeExpertStatus:
     return CodeExpertStatus()
 
 
-def write_status(status: CodeExpertStatus) -> dict[str, Any]:
+def write_status(status: CodeExpertStatus | ModelServerStatus) -> dict[str, Any]:
     """Return a status as a document, without the fields that are empty by default."""
     return _tidy(status)
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
-from nanodex_operator.cache import Cache
+from nanodex_operator.cache import Cache, Entry
 from nanodex_operator.controller import Controller
+from nanodex_operator.documents import SeenExpert
 from nanodex_operator.queue import WorkQueue
 from nanodex_operator.readings import Object
 from nanodex_operator.watched import ExpertKey, Watched, expert_of
@@ -20,21 +21,30 @@ class Intake:
     Args:
         watched: the caches.
         controller: is told which CodeExpert is gone.
-        queue: is woken.
+        queue: of CodeExperts, is woken.
+        servers: queue of ModelServers, by name; is woken.
     """
 
     def __init__(
-        self, watched: Watched, *, controller: Controller, queue: WorkQueue[ExpertKey]
+        self,
+        watched: Watched,
+        *,
+        controller: Controller,
+        queue: WorkQueue[ExpertKey],
+        servers: WorkQueue[str],
     ) -> None:
         self._watched = watched
         self._controller = controller
         self._queue = queue
+        self._servers = servers
 
     def see_expert(self, thing: Object) -> None:
         """Take in a CodeExpert."""
+        metadata = thing["metadata"]
+        before = self._watched.experts.get(metadata["uid"])
         if self._watched.experts.put(thing):
-            metadata = thing["metadata"]
             self._queue.wake(ExpertKey(metadata["namespace"], metadata["name"]))
+            self._wake_servers_of(before, self._watched.experts.get(metadata["uid"]))
 
     def lose_expert(self, thing: Object) -> None:
         """Forget a CodeExpert; its last status says what it made."""
@@ -42,6 +52,7 @@ class Intake:
         entry = self._watched.experts.drop(thing["metadata"]["uid"])
         if entry is not None:
             self._queue.wake(self._controller.gone(entry))
+            self._wake_servers_of(entry)
 
     def see_job(self, thing: Object) -> None:
         """Take in a Job."""
@@ -66,16 +77,21 @@ class Intake:
         if self._watched.servers.put(thing):
             after = self._watched.servers.named(name)
             self._wake(self._watched.woken_by_server(before, after))
+            self._servers.wake(name)
 
     def lose_server(self, thing: Object) -> None:
         """Forget a ModelServer."""
         before = self._watched.servers.drop(thing["metadata"]["uid"])
         self._wake(self._watched.woken_by_server(before, None))
+        self._servers.wake(thing["metadata"]["name"])
 
     def see_namespace(self, thing: Object) -> None:
         """Take in the labels of a namespace."""
         if self._watched.namespaces.put(thing):
             self._wake(self._watched.woken_by_namespace(thing["metadata"]["name"]))
+            # Whom a server admits is decided by these labels.
+            for server in self._watched.servers.all():
+                self._servers.wake(server.name)
 
     def lose_namespace(self, thing: Object) -> None:
         """Forget a namespace; what was in it is reported by itself."""
@@ -93,6 +109,10 @@ class Intake:
         key = expert_of(thing)
         if key is not None:
             self._queue.wake(key)
+
+    def _wake_servers_of(self, *entries: Entry[SeenExpert] | None) -> None:
+        for name in {name for entry in entries for name in self._watched.servers_of(entry)}:
+            self._servers.wake(name)
 
     def _wake(self, keys: Iterable[ExpertKey]) -> None:
         for key in keys:

@@ -138,6 +138,7 @@ class Observer:
                     for one in self._watched.experts.tagged(BoundTo(entry.name))
                 ),
                 ready_replicas=entry.value.status.ready_replicas,
+                replicas=self._watched.reports.get(entry.name, ()),
                 url=entry.value.status.url,
             )
             for entry in self._watched.servers.all()

@@ -17,6 +17,7 @@ from typing import Any
 
 from nanodex.api.code_expert import API_VERSION
 from nanodex.artifacts import open_store
+from nanodex_operator.agents import Agents
 from nanodex_operator.apart import run_apart
 from nanodex_operator.apply import Applier
 from nanodex_operator.artifact_lookup import ArtifactLookup
@@ -30,12 +31,15 @@ from nanodex_operator.metrics import OperatorMetrics
 from nanodex_operator.observe import Observer
 from nanodex_operator.queue import WorkQueue
 from nanodex_operator.resync import Resync
+from nanodex_operator.server_controller import ServerController
 from nanodex_operator.settings import Settings
 from nanodex_operator.watched import ExpertKey, Watched
 
 # A worker that is stuck for longer than any reconcile may take will not come back.
 _STUCK_SECONDS = 300.0
 _GRACE_SECONDS = 10.0
+# There is one for each base model; a slow agent must not hold up the other servers.
+_SERVERS_AT_ONCE = 4
 _CRD_SECONDS = 5.0
 # A reconcile that waits for the store is tried again later; a worker is not held for it.
 _STORE_PATIENCE_SECONDS = 10.0
@@ -126,11 +130,26 @@ class Operator:
         self._queue = WorkQueue[ExpertKey](
             self._controller.reconcile, concurrency=settings.concurrency
         )
+        self._agents = Agents()
+        self._servers = WorkQueue[str](
+            ServerController(
+                cluster,
+                agents=self._agents,
+                watched=self._watched,
+                settings=settings,
+                metrics=metrics,
+                identity=lease.identity,
+                leading=lambda: lease.held,
+                wake=self._queue.wake,
+            ).reconcile,
+            concurrency=_SERVERS_AT_ONCE,
+        )
         self._resync = Resync(
             cluster,
             watched=self._watched,
             controller=self._controller,
             queue=self._queue,
+            server_queue=self._servers,
             namespaces=settings.watch_namespaces,
             seconds=settings.resync_seconds,
         )
@@ -159,9 +178,13 @@ class Operator:
         holding = asyncio.create_task(self._supervise(renewing, stop), name="lease")
         resyncing = asyncio.create_task(self._supervise(self._resync.run(), stop), name="resync")
         self._queue.start()
+        self._servers.start()
+        intake = Intake(
+            self._watched, controller=self._controller, queue=self._queue, servers=self._servers
+        )
         try:
             await serve(
-                Intake(self._watched, controller=self._controller, queue=self._queue),
+                intake,
                 cluster=self._cluster,
                 settings=self._settings,
                 shown=self._shown,
@@ -170,7 +193,11 @@ class Operator:
         except Exception:
             _log.exception("the watches ended")
             self._failed = True
-        await self._queue.stop(grace_seconds=_GRACE_SECONDS if self._lease.held else 0)
+        grace = _GRACE_SECONDS if self._lease.held else 0
+        await asyncio.gather(
+            *(queue.stop(grace_seconds=grace) for queue in (self._queue, self._servers))
+        )
+        await self._agents.aclose()
         for task in (holding, resyncing):
             task.cancel()
         await asyncio.gather(holding, resyncing, return_exceptions=True)
@@ -181,6 +208,7 @@ class Operator:
     def _shown(self, listed: bool) -> None:
         self._working = True
         self._queue.begin()
+        self._servers.begin()
         if listed:
             self._resync.listed()
 
@@ -221,7 +249,9 @@ class Operator:
             _log.exception("stopping: a bug of nanodex")
         self._failed = True
         stop.set()
-        await self._queue.stop(grace_seconds=0)
+        await asyncio.gather(
+            *(queue.stop(grace_seconds=0) for queue in (self._queue, self._servers))
+        )
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:

@@ -39,7 +39,8 @@ class Resync:
         cluster: the API server.
         watched: the caches.
         controller: is told who is gone.
-        queue: is woken.
+        queue: of CodeExperts, is woken.
+        server_queue: of ModelServers, by name; is woken.
         namespaces: those that are watched; none: all.
         seconds: between two looks.
         chance: a number in [0, 1).
@@ -52,6 +53,7 @@ class Resync:
         watched: Watched,
         controller: Controller,
         queue: WorkQueue[ExpertKey],
+        server_queue: WorkQueue[str],
         namespaces: Sequence[str],
         seconds: float,
         chance: Callable[[], float] = random.random,
@@ -60,6 +62,7 @@ class Resync:
         self._watched = watched
         self._controller = controller
         self._queue = queue
+        self._server_queue = server_queue
         self._namespaces = tuple(namespaces) or ("",)
         self._seconds = seconds
         self._chance = chance
@@ -92,6 +95,8 @@ class Resync:
         experts = await self._lost(CODE_EXPERTS, self._watched.experts)
         for expert in experts:
             self._queue.wake(self._controller.gone(expert))
+            for name in self._watched.servers_of(expert):
+                self._server_queue.wake(name)
         jobs = await self._lost(JOBS, self._watched.jobs, labels=EXPERT_LABEL)
         pods = await self._lost(PODS, self._watched.pods, labels=EXPERT_LABEL)
         owners = {tag for entry in jobs for tag in entry.tags}
@@ -107,6 +112,7 @@ class Resync:
             await self._cluster.list_uids(MODEL_SERVERS), known=known
         )
         for server in servers:
+            self._server_queue.wake(server.name)
             for key in self._watched.woken_by_server(server, None):
                 self._queue.wake(key)
 

@@ -14,7 +14,7 @@ from nanodex_operator.cache import Cache, Entry
 from nanodex_operator.documents import SeenExpert, see_expert
 from nanodex_operator.manifests.metadata import EXPERT_LABEL
 from nanodex_operator.readings import Object, controller_of, plain, read_job, read_pod
-from nanodex_operator.snapshot import ObservedJob, ObservedPod
+from nanodex_operator.snapshot import ObservedJob, ObservedPod, ReplicaReport
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ class SeenServer:
 
     server: ModelServer
     status: ModelServerStatus
+    generation: int
+    deleting: bool
 
 
 class BoundTo(NamedTuple):
@@ -59,6 +61,8 @@ class Watched:
         self.pods: Cache[ObservedPod] = Cache(read_pod, tag=_owner)
         self.servers: Cache[SeenServer] = Cache(_read_server)
         self.namespaces: Cache[dict[str, str]] = Cache(_read_labels)
+        # What the agents of each ModelServer said last, by its name.
+        self.reports: dict[str, tuple[ReplicaReport, ...]] = {}
 
     def woken_by_server(
         self, before: Entry[SeenServer] | None, after: Entry[SeenServer] | None
@@ -75,6 +79,12 @@ class Watched:
         # Whoever looks for a server reads all specs; a status is for those that are bound alone.
         waking = self.experts.tagged(BoundTo(entry.name)) if same_spec else self.experts.all()
         yield from (ExpertKey(one.namespace, one.name) for one in waking)
+
+    def servers_of(self, entry: Entry[SeenExpert] | None) -> Iterator[str]:
+        """Yield the names of the ModelServers that a CodeExpert says it is bound to."""
+        for tag in entry.tags if entry is not None else ():
+            if isinstance(tag, BoundTo):
+                yield tag.server
 
     def woken_by_namespace(self, name: str) -> Iterator[ExpertKey]:
         """Yield whom a change of a namespace's labels may matter to."""
@@ -126,7 +136,13 @@ def _read_server(thing: Object) -> SeenServer | None:
     except ValidationError as error:
         _log.warning("ModelServer %s is not used: %s", thing["metadata"]["name"], plain(str(error)))
         return None
-    return SeenServer(server=server, status=status)
+    metadata = thing["metadata"]
+    return SeenServer(
+        server=server,
+        status=status,
+        generation=int(metadata.get("generation", 0)),
+        deleting=bool(metadata.get("deletionTimestamp")),
+    )
 
 
 def _read_labels(thing: Object) -> dict[str, str]:

@@ -70,6 +70,7 @@ class ServerSnapshot:
         deleting: whether it has a deletion timestamp.
         status: as it is in the API server.
         settings: the operator's.
+        resource_version: metadata.resourceVersion that `status` was read at.
         experts: CodeExperts whose status names this server, in any order.
         published: the set in the ConfigMap; None where there is none that can be read.
         deployment: None where there is none.
@@ -84,6 +85,7 @@ class ServerSnapshot:
     deleting: bool
     status: ModelServerStatus
     settings: Settings
+    resource_version: str = ""
     experts: tuple[BoundExpert, ...] = ()
     published: PublishedSet | None = None
     deployment: ObservedDeployment | None = None

@@ -38,7 +38,10 @@ _WATCHED = {
 _OWN = {
     ("", "configmaps", ""): ((*_READ, "create", "patch", "delete"), "desired set of adapters"),
     ("", "services", ""): ((*_READ, "create", "patch", "delete"), "of a ModelServer"),
-    ("", "pods", ""): (_READ, "agents that are asked for their status"),
+    ("", "pods", ""): (
+        (*_READ, "patch"),
+        "agents that are asked for their status; an annotation tells a kubelet of a new set",
+    ),
     ("", "events", ""): (("create",), "about ModelServers"),
     ("apps", "deployments", ""): ((*_READ, "create", "patch", "delete"), "of a ModelServer"),
     ("policy", "poddisruptionbudgets", ""): (

@@ -47,6 +47,7 @@ class Inside:
     applier: Applier
     controller: Controller
     queue: WorkQueue[ExpertKey]
+    servers: WorkQueue[str]
     intake: Intake
     metrics: OperatorMetrics
     leading: list[bool] = field(default_factory=lambda: [True])
@@ -137,6 +138,10 @@ def settings() -> Settings:
     )
 
 
+async def _nothing(_: str) -> None:
+    """Servers are reconciled by tests of their own."""
+
+
 @pytest.fixture
 def inside(settings: Settings, tmp_path: Path) -> Iterator[Inside]:
     cluster, metrics, watched = MemoryCluster(), OperatorMetrics(), Watched()
@@ -160,6 +165,7 @@ def inside(settings: Settings, tmp_path: Path) -> Iterator[Inside]:
         now=lambda: NOW,
     )
     queue = WorkQueue[ExpertKey](controller.reconcile, concurrency=1)
+    servers = WorkQueue[str](_nothing, concurrency=1)
     yield Inside(
         cluster=cluster,
         folder=tmp_path,
@@ -170,7 +176,8 @@ def inside(settings: Settings, tmp_path: Path) -> Iterator[Inside]:
         applier=applier,
         controller=controller,
         queue=queue,
-        intake=Intake(watched, controller=controller, queue=queue),
+        servers=servers,
+        intake=Intake(watched, controller=controller, queue=queue, servers=servers),
         metrics=metrics,
         leading=leading,
     )

@@ -72,8 +72,36 @@ class MemoryCluster:
         stored = self.named(resource, name, namespace=namespace)
         if stored["metadata"]["uid"] != uid:
             raise Conflict("another one", code=409)
-        stored["spec"] = {**stored.get("spec", {}), **patch["spec"]}
+        if "spec" in patch:
+            stored["spec"] = {**stored.get("spec", {}), **patch["spec"]}
+        annotations = patch.get("metadata", {}).get("annotations", {})
+        if annotations:
+            known = stored["metadata"].get("annotations", {})
+            stored["metadata"]["annotations"] = {**known, **annotations}
         return self.put(resource, stored, namespace=namespace)
+
+    async def apply(self, resource: Resource, manifest: Object, *, namespace: str = "") -> Object:
+        name = manifest["metadata"]["name"]
+        self._write("apply", resource, name)
+        stored = self.objects.get((resource.plural, namespace, name), {})
+        wanted = manifest["metadata"].get("resourceVersion")
+        if wanted is not None and wanted != stored.get("metadata", {}).get("resourceVersion"):
+            raise Conflict("newer", code=409)
+        kept = {"status": stored["status"]} if "status" in stored else {}
+        return self.put(resource, {**manifest, **kept}, namespace=namespace)
+
+    async def find_all(
+        self, resource: Resource, *, namespace: str = "", labels: str
+    ) -> tuple[Object, ...]:
+        self.calls.append(("list", resource.plural, ""))
+        wanted = dict(pair.split("=") for pair in labels.split(","))
+        return tuple(
+            copy.deepcopy(thing)
+            for (plural, where, _), thing in self.objects.items()
+            if plural == resource.plural
+            and where == namespace
+            and wanted.items() <= thing["metadata"].get("labels", {}).items()
+        )
 
     async def delete(self, resource: Resource, name: str, *, uid: str, namespace: str = "") -> None:
         self._write("delete", resource, name)

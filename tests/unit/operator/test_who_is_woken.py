@@ -147,6 +147,7 @@ async def test_what_was_deleted_while_a_watch_was_down_is_found_out(
         watched=inside.watched,
         controller=inside.controller,
         queue=inside.queue,
+        server_queue=inside.servers,
         namespaces=(),
         seconds=600,
     )
