@@ -23,6 +23,8 @@ EXPERTS = "nanodex.dev/v1alpha1/codeexperts"
 JOBS = "batch/v1/jobs"
 STAGES = ["extract", "brain", "dataset", "train", "evaluate"]
 TASKS = ["resolve", *STAGES]
+# What an API server says that has just begun.
+_PASSING = frozenset({429, 500, 503, 504})
 _BASE = "hf://Qwen/Qwen2.5-Coder-7B-Instruct"
 
 
@@ -78,10 +80,16 @@ class World:
         """Return what `look` sees as soon as that is true; the log says why it was not."""
 
         def seen() -> Any:
-            # The API server may be away, or slow, and a kubelet would restart the operator.
+            # The API server may be away or busy, and a kubelet would restart the operator.
             self.operator.restart_if_ended()
-            with contextlib.suppress(httpx.TransportError):
+            try:
                 return look()
+            except httpx.TransportError:
+                return None
+            except Refused as refused:
+                if refused.status not in _PASSING:
+                    raise
+                return None
 
         try:
             return eventually(seen, seconds=seconds)
