@@ -177,8 +177,9 @@ class ForkedOperator(OperatorProcess):
         self._child = int(self._parent.stdout.readline())
 
     def strike(self) -> None:
-        """Send SIGKILL and do not wait."""
-        os.kill(self._child, signal.SIGKILL)
+        """Send SIGKILL and do not wait; it may have ended already."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._child, signal.SIGKILL)
 
     def reap(self) -> int:
         """Wait until it has ended; return what it ended by, as `os.waitpid` does."""
