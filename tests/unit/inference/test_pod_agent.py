@@ -14,9 +14,12 @@ import httpx
 import pytest
 
 from nanodex.api.desired import DesiredSet, ServedExpert
+from nanodex.api.reasons import Reason
 from nanodex.api.stages import StageName
 from nanodex.artifacts import open_store, publish
+from nanodex.errors import TryAgain
 from nanodex.inference import pod as pod_module
+from nanodex.inference import sources
 from nanodex.inference.pod import PodAgent, PodPlan
 
 KEY = "nx-0123456789abcdef"
@@ -105,9 +108,31 @@ def base_model(tmp_path: Path, write_base: Callable[[Path], None]) -> Path:
     return folder
 
 
+class Store:
+    """A store that a test can take away."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store = open_store(str(folder))
+        self.is_away = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.is_away:
+            raise TryAgain("it is away", reason=Reason.STORE_UNAVAILABLE, hint="wait")
+        return getattr(self._store, name)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
 @pytest.fixture
 async def pod(
-    stand_in: Any, base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stand_in: Any,
+    base_model: Path,
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Pod]:
     monkeypatch.setattr(pod_module, "_SYNC_SECONDS", 0.05)
     _mount(tmp_path / "keys", "ci", f"{KEY} *".encode(), version="1")
@@ -121,7 +146,7 @@ async def pod(
             base_model=base_model,
             base_model_uri="bundled://smollm2-135m-instruct",
             base_model_revision="abc",
-            store=open_store(str(tmp_path / "store")),
+            store=store,  # type: ignore[arg-type]
             adapters=tmp_path / "adapters",
             device="cpu",
             max_rank=32,
@@ -248,6 +273,34 @@ async def test_an_engine_that_starts_anew_gets_its_adapters_back(
     await until(lambda: _health(pod, 200))
 
     assert (await pod.ask("team/a")).status_code == 200
+
+
+async def test_while_the_store_is_away_what_is_on_disk_is_served_and_then_the_rest_comes(
+    pod: Pod, published: Any, stand_in: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_FIRST_PAUSE_SECONDS", 0.1)
+    here, coming = published("a", seed=1), published("b", seed=2)
+    pod.mount(1, here)
+    await until(lambda: _answers(pod, "team/a"))
+    store.is_away = True
+
+    pod.mount(2, here, coming)
+    await until(lambda: _waits_for(pod, coming, "StoreUnavailable"))
+    refused = await pod.ask("team/b")
+    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+    # The engine starts anew meanwhile.
+    stand_in[0].adapters.clear()
+    stand_in[0].slots.clear()
+    await until(lambda: _answers(pod, "team/a"))
+    assert (await pod.status())["generation"] == 2
+
+    store.is_away = False
+    await until(lambda: _answers(pod, "team/b"))
+
+
+async def _waits_for(pod: Pod, expert: ServedExpert, reason: str) -> bool:
+    adapters = (await pod.status())["adapters"]
+    return any(one["digest"] == expert.digest and one["reason"] == reason for one in adapters)
 
 
 async def _engine(pod: Pod, state: str) -> bool:

@@ -30,10 +30,10 @@ def store(tmp_path: Path) -> ObjectStore:
 def published(
     make_adapter: Make, store: ObjectStore, tmp_path: Path
 ) -> Callable[..., ServedExpert]:
-    def write(name: str, *, seed: int = 1, scope: str = "team") -> ServedExpert:
+    def write(name: str, *, seed: int = 1, rank: int = 8, scope: str = "team") -> ServedExpert:
         folder = tmp_path / "artifacts" / name
         folder.mkdir(parents=True)
-        make_adapter(name, seed=seed).rename(folder / "adapter")
+        make_adapter(name, seed=seed, rank=rank).rename(folder / "adapter")
         key = hashlib.sha256(name.encode()).hexdigest()
         manifest = publish(
             folder, store=store, stage=StageName.TRAIN, key=key, scope=scope
@@ -191,6 +191,18 @@ def test_a_folder_is_kept_for_a_while_after_the_engine_forgot_it(tmp_path: Path)
 def test_an_adapter_that_is_larger_than_the_disk_is_refused_for_good(tmp_path: Path) -> None:
     with pytest.raises(NotServable, match="the server keeps 10 in all"):
         Shelf(tmp_path, budget_bytes=10).reserve(11)
+
+
+async def test_one_that_is_larger_than_the_disk_keeps_no_other_from_coming(
+    make_source: Any, published: Any, make_adapter: Make
+) -> None:
+    small = published("small")
+    source = make_source(budget_bytes=4000)
+    large = published("large", rank=64)
+
+    with pytest.raises(NotServable, match="the server keeps 4000 in all"):
+        await fetched(source, large)
+    assert (await fetched(source, small)).is_dir()
 
 
 def test_what_an_earlier_process_did_not_finish_is_removed(tmp_path: Path) -> None:

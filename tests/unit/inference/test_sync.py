@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -210,7 +210,7 @@ async def test_only_the_active_version_has_the_bare_name(
     assert (await directory.find("team/a@000000000001")).engine_name == "team.a--000000000001"
 
 
-def many(make_adapter: Make, names: str) -> list[ServedExpert]:
+def many(make_adapter: Make, names: Iterable[str]) -> list[ServedExpert]:
     return [
         expert(make_adapter(name, seed=seed), seed, name=f"team/{name}")
         for seed, name in enumerate(names, start=1)
@@ -246,6 +246,28 @@ async def test_more_than_fits_is_proved_one_by_one_and_comes_back_when_it_is_ask
     if device == "cpu":
         # Base requests would be answered from the third slot, were it filled.
         assert stand_in[0].most_slots == 2
+
+
+async def test_of_many_eight_are_loaded_and_the_rest_comes_back_when_it_is_asked_for(
+    make_sync: Any, stand_in: Any, directory: Directory, make_adapter: Make
+) -> None:
+    names = [f"x{number:03}" for number in range(40)]
+    sync, wanted = make_sync(resident=8), desired(*many(make_adapter, names))
+    directory.clock = count(step=10).__next__
+
+    await settle(sync, wanted)
+
+    assert len(stand_in[0].adapters) == 8
+    assert sorted(states(directory)) == [AdapterState.LOADED] * 8 + [AdapterState.STANDBY] * 32
+    assert len(directory.models()) == 1 + 2 * 40
+    for name in ("team/x000", "team/x010", "team/x020", "team/x000"):
+        used_last = max(stand_in[0].adapters, key=lambda one: directory.last_used.get(one, 0.0))
+        asked = asyncio.create_task(directory.find(name))
+        await asyncio.sleep(0)
+        await settle(sync, wanted)
+        assert (await asked).public_name.startswith(f"{name}@")
+        assert len(stand_in[0].adapters) == 8
+        assert used_last in stand_in[0].adapters
 
 
 async def test_an_adapter_in_use_stays_and_the_one_used_longest_ago_goes(
