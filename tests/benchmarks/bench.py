@@ -26,7 +26,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 # A language server answers a few hundred questions a second: small packages only.
 ORACLE_PACKAGES = {"requests", "flask"}
-PARTS = ("code", "oracle", "train", "serve", "operator")
+PARTS = ("code", "oracle", "agent", "train", "serve", "operator")
 
 
 def main() -> None:
@@ -81,6 +81,13 @@ def measured(
     for name in sorted(ORACLE_PACKAGES & set(names)) if "oracle" in chosen else ():
         tell(f"oracle: {name}")
         yield "oracle", name, oracle(packages.unpacked(name, cache=arguments.cache))
+    if "agent" in chosen:
+        import agent_speed
+
+        tell("agent")
+        place = scratch / "a"
+        place.mkdir()
+        yield "agent", "", agent_speed.figures(place)
     if chosen & {"train", "serve"}:
         # Not at the top: measured processes import this module too, and would weigh more.
         import training_speed
