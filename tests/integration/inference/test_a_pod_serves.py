@@ -493,11 +493,33 @@ def test_an_engine_that_was_killed_comes_back_with_its_adapters_and_nobodys_help
     assert pod.status()["restarts"] == 1
 
 
+def test_agent_and_engine_killed_at_once_come_back_from_the_disk_without_a_store(
+    pod: Pod,
+) -> None:
+    before = pod.text("team/good")
+    store, away = pod.root / "store", pod.root / "store-is-away"
+    store.rename(away)
+    containers = (pod.agent, pod.engine)
+    starts = [container.starts for container in containers]
+    for container in containers:
+        assert container.process is not None
+        os.kill(container.process.pid, signal.SIGKILL)
+    until(lambda: [one.starts for one in containers] == [count + 1 for count in starts])
+
+    seconds = until(lambda: pod.healthy() and pod.complete("team/good").status_code == 200)
+
+    print(f"\nfrom the end of both to the first answer: {seconds:.0f} s")
+    assert pod.text("team/good") == before
+    # An agent that starts makes the folder of its store where there is none.
+    shutil.rmtree(store, ignore_errors=True)
+    away.rename(store)
+
+
 def test_a_pod_that_ends_answers_what_is_under_way_first(pod: Pod) -> None:
     answers: list[int] = []
     asked = threading.Thread(
         target=lambda: answers.append(
-            pod.complete("team/good", max_tokens=200, ignore_eos=True).status_code
+            pod.complete("team/good", max_tokens=100, ignore_eos=True).status_code
         )
     )
     asked.start()
