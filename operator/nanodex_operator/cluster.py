@@ -8,7 +8,7 @@ may be repeated: names are deterministic, and whoever must not be overwritten is
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -35,6 +35,7 @@ _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 # A longer wait is left to the queue: a worker is not held for it.
 _LONGEST_RETRY_AFTER = 10.0
+_PAGE = 250
 
 _log = logging.getLogger(__name__)
 
@@ -223,6 +224,26 @@ class Cluster:
         )
         # An empty list of metadata alone is null.
         return frozenset(item["metadata"]["uid"] for item in found.get("items") or ())
+
+    async def list_all(
+        self, resource: Resource, *, namespace: str = "", labels: str = ""
+    ) -> AsyncIterator[Object]:
+        """Yield all objects, asked for some hundred at a time; a list of them has no kind each.
+
+        Raises:
+            Refused: it took so long that the API server has forgotten how it began.
+        """
+        query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
+        while True:
+            page = await self._ask(
+                "list", resource, resource.path(namespace=namespace), query=query
+            )
+            for item in page.get("items") or ():
+                yield item
+            following = page["metadata"].get("continue")
+            if not following:
+                return
+            query["continue"] = following
 
     async def served(self, group_version: str) -> frozenset[str]:
         """Return the plurals of the resources that the API server has in a group and version."""

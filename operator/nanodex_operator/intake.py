@@ -1,11 +1,13 @@
 """Takes in what the watches show: into the caches, and whom it matters to into the queue."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from nanodex_operator.cache import Cache, Entry
+from nanodex_operator.cluster import CODE_EXPERTS, JOBS, MODEL_SERVERS, NAMESPACES, PODS, Cluster
 from nanodex_operator.controller import Controller
 from nanodex_operator.documents import SeenExpert
+from nanodex_operator.manifests.metadata import EXPERT_LABEL
 from nanodex_operator.queue import WorkQueue
 from nanodex_operator.readings import Object
 from nanodex_operator.watched import ExpertKey, Watched, expert_of
@@ -37,6 +39,32 @@ class Intake:
         self._controller = controller
         self._queue = queue
         self._servers = servers
+
+    async def fill(self, cluster: Cluster, *, namespaces: Sequence[str]) -> None:
+        """Take in all that there is, so that the first reconcile sees the world whole.
+
+        kopf can wait for that, too, but each of its objects then wakes all others: time grows with
+        the square of their number.
+
+        Args:
+            cluster: is asked.
+            namespaces: those that are watched; none: all.
+
+        Raises:
+            ClusterError: not everything could be listed; again is fine.
+        """
+        everywhere = ("",)
+        inside = tuple(namespaces) or everywhere
+        for resource, labels, places, see in (
+            (NAMESPACES, "", everywhere, self.see_namespace),
+            (MODEL_SERVERS, "", everywhere, self.see_server),
+            (CODE_EXPERTS, "", inside, self.see_expert),
+            (JOBS, EXPERT_LABEL, inside, self.see_job),
+            (PODS, EXPERT_LABEL, inside, self.see_pod),
+        ):
+            for place in places:
+                async for thing in cluster.list_all(resource, namespace=place, labels=labels):
+                    see(thing)
 
     def see_expert(self, thing: Object) -> None:
         """Take in a CodeExpert."""

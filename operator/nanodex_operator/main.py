@@ -1,8 +1,7 @@
 """kopf: watches, and nothing else. Its handlers hand on what they are shown.
 
-Only `index` and `on.event` are used: they alone leave the objects as they are, without finalizers
-and annotations. The index handlers return nothing, so kopf keeps no index: they are there because
-kopf calls them for everything that is listed before it calls any event handler.
+Only `on.event` is used: it alone leaves the objects as they are, without finalizers and
+annotations, and lets go of them. What there is at the start is known before kopf begins.
 """
 
 import asyncio
@@ -49,8 +48,7 @@ async def serve(
         intake: is handed what the watches show.
         cluster: logs in.
         settings: which namespaces.
-        shown: is called with each event after everything was listed once; True for one that a
-            listing brought.
+        shown: is called with each event; True for one that a listing brought.
         stop: ends it.
 
     Raises:
@@ -87,23 +85,21 @@ def _watch(
 ) -> None:
     names = (resource.group_version, resource.plural)
 
-    @kopf.index(*names, registry=registry, id=f"see-{resource.plural}")
-    async def index(body: kopf.Body, **_: Any) -> None:
-        see(dict(body))
-        _let_go(body)
-
-    @kopf.on.event(*names, registry=registry, id=f"lose-{resource.plural}")
+    @kopf.on.event(*names, registry=registry, id=resource.plural)
     async def event(type: str | None, body: kopf.Body, **_: Any) -> None:
         if type == "DELETED":
             lose(dict(body))
+        else:
+            see(dict(body))
+            _let_go(body)
         shown(type is None)
 
 
 def _let_go(body: kopf.Body) -> None:
     """Empty an object that was taken in.
 
-    kopf keeps what it listed until all kinds are listed, and each object is some 50 kB as
-    dictionaries: the names alone are what it needs of it afterwards.
+    kopf keeps it for a while, and it is some 50 kB as dictionaries; the names are all that is
+    needed of it afterwards.
     """
     for part in ("spec", "status"):
         found = body.get(part)

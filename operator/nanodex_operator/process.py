@@ -183,13 +183,14 @@ class Operator:
             self._watched, controller=self._controller, queue=self._queue, servers=self._servers
         )
         try:
-            await serve(
-                intake,
-                cluster=self._cluster,
-                settings=self._settings,
-                shown=self._shown,
-                stop=stop,
-            )
+            if await _unless(stop, self._begin(intake)):
+                await serve(
+                    intake,
+                    cluster=self._cluster,
+                    settings=self._settings,
+                    shown=self._shown,
+                    stop=stop,
+                )
         except Exception:
             _log.exception("the watches ended")
             self._failed = True
@@ -205,10 +206,20 @@ class Operator:
         await self._lease.release()
         return int(self._failed)
 
-    def _shown(self, listed: bool) -> None:
+    async def _begin(self, intake: Intake) -> None:
+        """Take in what there is, then let the workers work."""
+        while True:
+            try:
+                await intake.fill(self._cluster, namespaces=self._settings.watch_namespaces)
+                break
+            except ClusterError as error:
+                _log.warning("not everything could be listed: %s", error)
+                await asyncio.sleep(_CRD_SECONDS)
         self._working = True
         self._queue.begin()
         self._servers.begin()
+
+    def _shown(self, listed: bool) -> None:
         if listed:
             self._resync.listed()
 

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from nanodex_operator.cluster import (
@@ -111,6 +111,14 @@ class MemoryCluster:
         if stored["metadata"]["uid"] != uid:
             raise Conflict("another one", code=409)
         del self.objects[resource.plural, namespace, name]
+
+    async def list_all(
+        self, resource: Resource, *, namespace: str = "", labels: str = ""
+    ) -> AsyncIterator[Object]:
+        self.calls.append(("list", resource.plural, ""))
+        for (plural, where, _), thing in self.objects.items():
+            if plural == resource.plural and namespace in ("", where):
+                yield copy.deepcopy(thing)
 
     async def list_uids(
         self, resource: Resource, *, namespace: str = "", labels: str = ""

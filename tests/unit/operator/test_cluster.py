@@ -229,6 +229,22 @@ async def test_a_listing_of_nothing_is_empty(
     assert await cluster.list_uids(JOBS) == frozenset()
 
 
+async def test_all_objects_are_asked_for_page_by_page(
+    cluster: Cluster, server: tuple[ApiServer, str]
+) -> None:
+    server[0].answers = [
+        web.json_response({"metadata": {"continue": "c/1"}, "items": [{"n": 1}, {"n": 2}]}),
+        web.json_response({"metadata": {"continue": ""}, "items": [{"n": 3}]}),
+    ]
+
+    found = [thing["n"] async for thing in cluster.list_all(PODS, labels="nanodex.dev/expert")]
+
+    assert found == [1, 2, 3]
+    first, second = (asked["path"] for asked in server[0].requests)
+    assert first == "/api/v1/pods?limit=250&labelSelector=nanodex.dev/expert"
+    assert second == first + "&continue=c/1"
+
+
 async def test_a_group_that_is_not_served_has_no_resources(
     cluster: Cluster, server: tuple[ApiServer, str]
 ) -> None:

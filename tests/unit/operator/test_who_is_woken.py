@@ -1,8 +1,9 @@
 """What a watch shows wakes the CodeExperts that it matters to, and no others."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from nanodex_operator.cluster import CODE_EXPERTS, JOBS, Cluster
 from nanodex_operator.resync import Resync
 from nanodex_operator.watched import ExpertKey
 
@@ -160,3 +161,17 @@ async def test_what_was_deleted_while_a_watch_was_down_is_found_out(
     woken.clear()
     await resync.compare()
     assert woken == []
+
+
+async def test_what_is_there_at_the_start_is_known_and_wakes_its_expert(
+    inside: Inside, woken: list[ExpertKey]
+) -> None:
+    inside.cluster.put(CODE_EXPERTS, expert("payments"), namespace=NAMESPACE)
+    inside.cluster.put(JOBS, child("job"), namespace=NAMESPACE)
+    inside.cluster.put(CODE_EXPERTS, expert("elsewhere"), namespace="not-watched")
+
+    await inside.intake.fill(cast(Cluster, inside.cluster), namespaces=[NAMESPACE])
+
+    assert set(woken) == {KEY}
+    assert inside.watched.experts.uids() == {"uid-payments"}
+    assert inside.watched.jobs.uids() == {"uid-job"}
