@@ -3,6 +3,8 @@
     python3 install.py /opt/nanodex --requirements trainer.txt --without torch.txt
     python3 install.py /opt/app --project .
 
+Packages end up in a folder site-packages of it, commands of a project in bin.
+
 Nothing is resolved and nothing of the packages is built here: each line is an exact version, and
 must be there as a wheel. How the package index is reached is pip's own configuration, which a build
 gets as a secret (hack/images/machine.py) and an image never holds.
@@ -16,6 +18,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+# Python libraries take what lies in a folder of this name for installed, and everything else for a
+# program's own: dill then pickles whole modules of it.
+PACKAGES = "site-packages"
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -44,9 +49,11 @@ def main() -> None:
     arguments = parser.parse_args()
     pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-compile", "--no-cache-dir"]
     pip += ["--disable-pip-version-check", "--root-user-action=ignore", "--quiet"]
-    pip += ["--target", str(arguments.target)]
+    packages = arguments.target / PACKAGES
+    pip += ["--target", str(packages)]
     if arguments.project:
         subprocess.run([*pip, str(arguments.project)], check=True)
+        (packages / "bin").rename(arguments.target / "bin")
     if arguments.requirements:
         without = arguments.without.read_text() if arguments.without else ""
         lines = chosen(arguments.requirements.read_text(), without=without)
@@ -55,7 +62,7 @@ def main() -> None:
             file.flush()
             subprocess.run([*pip, "--only-binary=:all:", "--requirement", file.name], check=True)
         # Commands of packages that are there to be imported.
-        shutil.rmtree(arguments.target / "bin", ignore_errors=True)
+        shutil.rmtree(packages / "bin", ignore_errors=True)
     # The result is read-only: loading it compares nothing with the sources' times.
     compiler = [sys.executable, "-m", "compileall", "-q", "-j0"]
     subprocess.run(

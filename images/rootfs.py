@@ -22,7 +22,7 @@ from pathlib import Path
 
 USER = 65532
 # Folders that hold Python packages, nearest to the code first; an image has some of them.
-PACKAGES = ("/opt/app", "/opt/nanodex", "/opt/torch")
+PACKAGES = tuple(f"/opt/{part}/site-packages" for part in ("app", "nanodex", "torch"))
 # The standard library without its tests, windows and terminals, and what installs software.
 _LEFT_OUT = re.compile(
     r"__pycache__|config|config-.*|dist-packages|site-packages|sitecustomize\.py|ensurepip|idlelib"

@@ -24,6 +24,8 @@ class Image:
     lacks: tuple[str, ...] = ()
     # Programs that must answer `--version`.
     programs: tuple[str, ...] = ()
+    # Statements that must run.
+    tries: str = ""
     shell: bool = True
 
     @property
@@ -66,6 +68,8 @@ IMAGES: dict[str, Image] = {
             above="torch",
             budget=6600,
             imports=("nanodex.trainer", "nanodex.evaluation", "trl", "peft", "bitsandbytes"),
+            # It pickles objects of pyarrow, which fails where packages are not known for such.
+            tries="import datasets; datasets.Dataset.from_dict({'example': [1]})",
             lacks=("vllm", "kopf", "kubernetes", "pip"),
         ),
         Image(

@@ -73,6 +73,7 @@ def import_program(image: Image) -> str:
         f"there = [name for name in {image.lacks!r} if importlib.util.find_spec(name)]\n"
         "assert not there, there\n"
         f"for name in {image.programs!r}: subprocess.run([name, '--version'], check=True)\n"
+        f"{image.tries}\n"
         "import os; assert os.getuid() == 65532, os.getuid()\n"
         "print(sys.version.split()[0])\n"
     )

@@ -12,7 +12,7 @@ from typing import IO
 # Files above this size hold no text that anybody wrote.
 _TEXT_BYTES = 1 << 20
 _PROGRAM_FOLDERS = re.compile(r"(usr/(local/)?)?s?bin|opt/[^/]+/bin")
-_METADATA = re.compile(r"opt/[^/]+/[^/]+\.dist-info/METADATA")
+_METADATA = re.compile(r"opt/[^/]+/site-packages/[^/]+\.dist-info/METADATA")
 _STANZA = re.compile(r"var/lib/dpkg/status\.d/[^/]+")
 _COPYRIGHT = re.compile(r"usr/share/doc/([^/]+)/copyright")
 _DEP5 = re.compile(r"^License: *(\S.*)$", re.MULTILINE)

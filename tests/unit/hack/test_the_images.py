@@ -6,6 +6,7 @@ Docker, podman and buildah are not run here: `make images` and `make images-chec
 import io
 import json
 import tarfile
+import types
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ from hack.images.check import findings, import_program, licence_table
 from hack.images.contents import Contents, Package, certificates, read_contents
 from hack.images.machine import authorities, parse_pip_config, pip_config, private_values
 from hack.images.tool import Recipe, Tool, find, needs_own_settings
+from images.install import PACKAGES as SITE_PACKAGES
 from images.install import chosen as chosen_lines
+from images.rootfs import PACKAGES
 
 GOOD = {
     "User": "65532:65532",
@@ -135,6 +138,17 @@ def test_a_layer_holds_what_the_one_below_has_not() -> None:
     ]
 
 
+def test_packages_lie_where_libraries_take_them_for_installed() -> None:
+    """Dill pickles modules of any other folder whole, and pyarrow's cannot be pickled."""
+    from dill._dill import _is_builtin_module
+
+    for folder in PACKAGES:
+        assert Path(folder).name == SITE_PACKAGES
+        module = types.ModuleType("module")
+        module.__file__ = f"{folder}/module/__init__.py"
+        assert _is_builtin_module(module)
+
+
 def test_a_build_reaches_the_package_index_of_this_machine() -> None:
     settings = parse_pip_config(
         "global.index-url='https://files.invalid/simple'\n:env:.index-url='https://u:p@a.invalid/s'\n"
@@ -163,7 +177,7 @@ def test_the_authorities_are_those_that_the_machine_names(tmp_path: Path) -> Non
 def test_packages_are_read_from_what_installers_leave() -> None:
     contents = read_contents(
         tar(
-            ("opt/nanodex/attrs-26.1.0.dist-info/METADATA", METADATA, 0o644),
+            ("opt/nanodex/site-packages/attrs-26.1.0.dist-info/METADATA", METADATA, 0o644),
             ("var/lib/dpkg/status.d/libc6", STANZA, 0o644),
             ("usr/share/doc/libc6/copyright", b"Format: x\n\nLicense: LGPL-2.1\n text\n", 0o644),
         )
