@@ -68,7 +68,7 @@ unit: setup ## the quick tests
 
 .PHONY: test
 test: lint ## everything that this machine can test
-	$(BIN)/pytest tests -m "not gpu and not benchmark"
+	$(BIN)/pytest tests -m "not gpu and not benchmark and not cluster"
 
 .PHONY: kube-binaries
 kube-binaries: ## build the Kubernetes of the tests into the cache (10 minutes, once)
@@ -82,11 +82,19 @@ images-check: setup ## size, user, contents and licences of the images; writes .
 clean-images: setup ## remove the images and their layers
 	$(BIN)/python -m hack.images clean $(IMAGES)
 
-.PHONY: kind-up kind-down
+.PHONY: kind-up kind-load kind-demo kind-down
 kind-up: setup ## a Kubernetes on this machine: docker or podman, with a registry or without; NODES=2 for two
 	$(BIN)/python -m hack.kind up --nodes $(or $(NODES),1)
+kind-load: setup ## give it the images again, after `make images`
+	$(BIN)/python -m hack.kind load
+kind-demo: setup ## helm install, a store, a git server and a CodeExpert on it, up to a judged adapter
+	$(BIN)/python -m hack.kind.demo
 kind-down: setup ## remove it
 	$(BIN)/python -m hack.kind down
+
+.PHONY: test-cluster
+test-cluster: setup ## the tests on real nodes: on kind, or on what NANODEX_TEST_KUBECONFIG names
+	$(BIN)/pytest tests/cluster -m cluster
 
 .PHONY: docs
 docs: setup ## render what the models say: docs/, config/, crds/

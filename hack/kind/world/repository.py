@@ -1,0 +1,47 @@
+"""The repository that clusters learn: config/samples/parcelry as one commit, always the same."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from hack.images.catalog import ROOT
+
+_SAMPLE = ROOT / "config" / "samples" / "parcelry"
+_WHEN = "2026-01-01T00:00:00Z"
+
+
+def bundle_of_sample(work: Path) -> bytes:
+    """Return the sample as what `git bundle` writes.
+
+    Args:
+        work: Folder to work in.
+    """
+    repository = work / "parcelry"
+    shutil.copytree(_SAMPLE, repository, ignore=shutil.ignore_patterns("__pycache__"))
+    who = ["-c", "user.name=parcelry", "-c", "user.email=parcelry@example.com"]
+    git("init", "--quiet", "--initial-branch=main", repository=repository)
+    git("add", "--all", repository=repository)
+    git(*who, "commit", "--quiet", "--message=Parcel rates, quotes, labels", repository=repository)
+    git("bundle", "create", "--quiet", "../parcelry.bundle", "main", "HEAD", repository=repository)
+    return (work / "parcelry.bundle").read_bytes()
+
+
+def git(*arguments: str, repository: Path) -> str:
+    """Run git without the user's configuration, and return what it prints."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_AUTHOR_DATE": _WHEN,
+        "GIT_COMMITTER_DATE": _WHEN,
+    }
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=repository,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout

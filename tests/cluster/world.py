@@ -1,0 +1,158 @@
+"""What surrounds nanodex in the tests' cluster, and the looks that tests take at Pods."""
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from hack.kind.world.images import reference_of
+from hack.kind.world.manifests import (
+    BUCKET,
+    HTTPS_PORT,
+    Keys,
+    bucket,
+    endpoint,
+    git_server,
+    namespace,
+    s3_store,
+    secret,
+)
+from tests.controlplane.api import Api, Object
+from tests.controlplane.certificates import Authority
+
+WORLD = "nanodex-test-world"
+_READY_SECONDS = 180
+
+
+class World:
+    """A store and a git server in a namespace of their own, and namespaces of tenants."""
+
+    def __init__(self, api: Api, *, registry: str, images: Mapping[str, str]) -> None:
+        self.api = api
+        self.images = images
+        self._registry = registry
+        self._authority = Authority("nanodex tests")
+        self.password = secrets.token_urlsafe(16)
+        self.keys = Keys(
+            name="tests",
+            access_key="nanodex-tests",
+            secret_key=secrets.token_urlsafe(24),
+            actions=("Admin", "Read", "Write", "List", "Tagging"),
+        )
+        self._namespaces: list[str] = []
+
+    @property
+    def endpoint(self) -> str:
+        """Address of the store in the cluster."""
+        return endpoint(WORLD)
+
+    @property
+    def store(self) -> str:
+        """Where artifacts are kept."""
+        return f"s3://{BUCKET}/tests"
+
+    def repository(self, name: str) -> str:
+        """Return the address of a repository in the cluster."""
+        return f"https://git.{WORLD}.svc:{HTTPS_PORT}/{name}.git"
+
+    def build(self, *, bundles: Mapping[str, bytes]) -> None:
+        """Make store and git server, and wait until they answer."""
+        self.tenant(WORLD)
+        server = self._authority.server("git", hosts=[f"git.{WORLD}.svc"])
+        for body in (
+            *s3_store(namespace=WORLD, image=self._image("s3"), keys=(self.keys,)),
+            *git_server(
+                namespace=WORLD,
+                image=self._image("git"),
+                tls={"tls.crt": server.certificate.decode(), "tls.key": server.key.decode()},
+                auth={"username": "reader", "password": self.password},
+                bundles=bundles,
+            ),
+        ):
+            self.apply(body)
+        for name in ("s3", "git"):
+            self.wait_for_deployment(name, namespace=WORLD)
+        self._make_bucket()
+
+    def remove(self) -> None:
+        """Remove all namespaces that were made."""
+        for name in self._namespaces:
+            self.api.delete("v1/namespaces", name)
+
+    def tenant(self, name: str) -> str:
+        """Make a restricted namespace with the Secrets of somebody who learns a repository."""
+        self._namespaces.append(name)
+        self.apply(namespace(name))
+        self.apply(self.keys.secret("nanodex-s3", namespace=name))
+        self.apply(
+            secret(
+                "git",
+                namespace=name,
+                values={
+                    "username": "reader",
+                    "password": self.password,
+                    "ca.crt": self._authority.certificate.decode(),
+                },
+            )
+        )
+        return name
+
+    def apply(self, body: Object) -> Object:
+        """Apply an object."""
+        metadata = body["metadata"]
+        plural = f"{body['kind'].lower()}s"
+        return self.api.apply(
+            f"{body['apiVersion']}/{plural}", body, namespace=metadata.get("namespace", "")
+        )
+
+    def wait_for_deployment(self, name: str, *, namespace: str) -> None:
+        """Wait until a Deployment has the Pods that it wants."""
+
+        def ready() -> bool:
+            found = self.api.get("apps/v1/deployments", name, namespace=namespace)
+            return bool(found.get("status", {}).get("readyReplicas"))
+
+        self._until(ready, f"Deployment {name}", namespace=namespace)
+
+    def wait_for_job(self, name: str, *, namespace: str, seconds: float) -> Object:
+        """Wait until a Job has ended, and return the Pod that was its last."""
+
+        def over() -> bool:
+            job = self.api.get("batch/v1/jobs", name, namespace=namespace)
+            return any(
+                one["type"] in ("Complete", "Failed") and one["status"] == "True"
+                for one in job.get("status", {}).get("conditions", ())
+            )
+
+        self._until(over, f"Job {name}", namespace=namespace, seconds=seconds)
+        pods = self.api.find_all(
+            "v1/pods", namespace=namespace, labels=f"batch.kubernetes.io/job-name={name}"
+        )
+        return max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+    def explain(self, namespace: str) -> str:
+        """Return what somebody would look at first: events and Pods that are not well."""
+        events = self.api.find_all("v1/events", namespace=namespace)
+        lines = [f"{one['involvedObject']['name']}: {one.get('message', '')}" for one in events]
+        pods = self.api.find_all("v1/pods", namespace=namespace)
+        lines += [f"{pod['metadata']['name']}: {pod['status']}" for pod in pods]
+        return "\n".join(lines[-60:])
+
+    def _until(
+        self, look: Any, what: str, *, namespace: str, seconds: float = _READY_SECONDS
+    ) -> None:
+        deadline = time.monotonic() + seconds
+        while not look():
+            if time.monotonic() > deadline:
+                raise AssertionError(
+                    f"{what} is not there after {seconds:.0f} s\n{self.explain(namespace)}"
+                )
+            time.sleep(0.5)
+
+    def _make_bucket(self) -> None:
+        self.apply(bucket(namespace=WORLD, image=self.images["nanodex"], secret="nanodex-s3"))
+        pod = self.wait_for_job("bucket", namespace=WORLD, seconds=_READY_SECONDS)
+        assert pod["status"]["phase"] == "Succeeded", self.explain(WORLD)
+
+    def _image(self, name: str) -> str:
+        return reference_of(name, registry=self._registry)
