@@ -139,7 +139,7 @@ def test_it_can_hold_its_lease_and_no_other(installed: Installed) -> None:
         ("create get", "pods/portforward"),
         ("create", "pods/ephemeralcontainers"),
         ("get", "pods/log"),
-        ("create update patch delete", "pods"),
+        ("create update delete", "pods"),
         ("create", "serviceaccounts/token"),
         ("get create impersonate", "serviceaccounts"),
         ("create update patch delete", "codeexperts.nanodex.dev"),
@@ -161,6 +161,12 @@ def test_it_can_do_nothing_else_anywhere(installed: Installed, verbs: str, what:
     for namespace in ("", installed.watched, installed.system, "kube-system", "default"):
         for verb in verbs.split():
             assert not _may(installed.operator, verb, what, namespace=namespace), (verb, namespace)
+
+
+def test_it_can_tell_only_its_own_engines_of_a_new_set(installed: Installed) -> None:
+    assert _may(installed.operator, "patch", "pods", namespace=installed.system)
+    for namespace in ("", installed.watched, "kube-system", "default"):
+        assert not _may(installed.operator, "patch", "pods", namespace=namespace), namespace
 
 
 @pytest.mark.parametrize("what", ["configmaps", "deployments.apps", "poddisruptionbudgets.policy"])
