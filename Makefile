@@ -71,7 +71,7 @@ test: lint ## everything that this machine can test
 	$(BIN)/pytest tests -m "not gpu and not benchmark and not cluster"
 
 .PHONY: kube-binaries
-kube-binaries: ## build the Kubernetes of the tests into the cache (10 minutes, once)
+kube-binaries: ## build the Kubernetes of the tests into the cache (a quarter of an hour, once)
 	$(PYTHON) hack/kind/build.py
 
 .PHONY: images images-check clean-images

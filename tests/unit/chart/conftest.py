@@ -1,13 +1,13 @@
 """Helm, built before the first test that wants it."""
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from hack.kind.build import CannotBuild, NoToolchain, Unreachable, built
+from hack.kind.build import CannotBuild, built
 from tests.helm import Helm
+from tests.machine import made
 
 _BUILT: pytest.StashKey[Path | CannotBuild] = pytest.StashKey()
 _HERE = Path(__file__).parent
@@ -34,11 +34,4 @@ def _tell(line: str) -> None:
 @pytest.fixture(scope="session")
 def helm(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Helm:
     """Helm without a cluster."""
-    binary = pytestconfig.stash[_BUILT]
-    if isinstance(binary, CannotBuild):
-        # What this machine cannot do is left out on a laptop, and only there.
-        cannot = isinstance(binary, NoToolchain | Unreachable)
-        if cannot and os.environ.get("CI") != "true":
-            pytest.skip(str(binary))
-        pytest.fail(str(binary), pytrace=False)
-    return Helm(binary, folder=tmp_path_factory.mktemp("helm"))
+    return Helm(made(pytestconfig.stash[_BUILT]), folder=tmp_path_factory.mktemp("helm"))
