@@ -25,7 +25,7 @@ import psutil
 import yaml
 
 from hack.kind.build import built
-from tests.controlplane.api import DEFINITIONS, Connection, established, eventually, path
+from tests.controlplane.api import Connection, add_definitions, eventually, path
 from tests.controlplane.node import EXPERT_LABEL, Node
 from tests.controlplane.operator.world import EXPERTS, JOBS, build_expert
 from tests.controlplane.operator_process import ROOT, OperatorProcess
@@ -69,11 +69,8 @@ class Bench:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         os.environ.update(keys)
-        definitions = [yaml.safe_load(file.read_text()) for file in (ROOT / "crds").glob("*.yaml")]
-        for definition in definitions:
-            self.api.apply(DEFINITIONS, definition)
-        for definition in definitions:
-            eventually(lambda name=definition["metadata"]["name"]: established(self.api, name))
+        crds = (yaml.safe_load(file.read_text()) for file in (ROOT / "crds").glob("*.yaml"))
+        add_definitions(self.api, *crds)
         store = f"s3://{BUCKET}/bench"
         system = self.plane.create_namespace("system")
         release = rendered(

@@ -5,9 +5,11 @@ Objects are what `kubectl get -o json` shows. A resource is named as `v1/pods`, 
 """
 
 import base64
+import contextlib
 import ssl
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,6 +262,39 @@ def established(api: Api, definition: str) -> bool:
     found = {condition["type"]: condition["status"] for condition in conditions}
     assert "NonStructuralSchema" not in found, conditions
     return found.get("Established") == "True"
+
+
+def add_definitions(api: Api, *definitions: Object) -> None:
+    """Apply custom resources, and wait until they are served."""
+    for definition in definitions:
+        api.apply(DEFINITIONS, definition)
+    for definition in definitions:
+        eventually(lambda name=definition["metadata"]["name"]: established(api, name))
+
+
+def remove_definitions(api: Api, *names: str) -> None:
+    """Delete custom resources with all their objects, and wait until they are gone.
+
+    The API server may give up where a definition is as young as in a test: its storage is not ready
+    (`InstanceDeletionFailed`), the second attempt meets a conflict with the status that the first
+    one wrote, and then only another change makes it look again, or a resync half a minute later.
+    """
+    for name in names:
+        api.delete(DEFINITIONS, name)
+    for name in names:
+        eventually(lambda name=name: _is_gone(api, name))
+
+
+def _is_gone(api: Api, definition: str) -> bool:
+    found = api.find(DEFINITIONS, definition)
+    if found is None:
+        return True
+    conditions = found.get("status", {}).get("conditions") or []
+    if any(condition["reason"] == "InstanceDeletionFailed" for condition in conditions):
+        touched = {"metadata": {"annotations": {"nanodex.dev/touched": uuid.uuid4().hex}}}
+        with contextlib.suppress(Refused):  # it may be gone by now
+            api.patch(DEFINITIONS, definition, touched)
+    return False
 
 
 def _one(entries: list[Object], name: str) -> Object:

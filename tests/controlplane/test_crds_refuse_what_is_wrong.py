@@ -19,7 +19,14 @@ from nanodex.api.code_expert import CodeExpert, CodeExpertSpec
 from nanodex.api.crds import code_expert_crd, model_server_crd
 from nanodex.api.model_server import ModelServer, ModelServerSpec
 from tests import resources
-from tests.controlplane.api import DEFINITIONS, Api, Object, Refused, established, eventually
+from tests.controlplane.api import (
+    Api,
+    Object,
+    Refused,
+    add_definitions,
+    eventually,
+    remove_definitions,
+)
 from tests.controlplane.plane import ControlPlane
 from tests.resources import EXPERT, GIT, SERVER, changed
 
@@ -35,16 +42,10 @@ def server(control_plane: ControlPlane) -> Iterator[Api]:
     """An API server that knows our resources and takes them into the namespace default."""
     api = control_plane.api
     definitions = [code_expert_crd(), model_server_crd()]
-    for definition in definitions:
-        api.apply(DEFINITIONS, definition)
-    for definition in definitions:
-        eventually(lambda name=definition["metadata"]["name"]: established(api, name))
+    add_definitions(api, *definitions)
     eventually(lambda: api.find("v1/namespaces", "default"))
     yield api
-    for definition in definitions:
-        api.delete(DEFINITIONS, definition["metadata"]["name"])
-    for definition in definitions:
-        eventually(lambda name=definition["metadata"]["name"]: not api.find(DEFINITIONS, name))
+    remove_definitions(api, *(definition["metadata"]["name"] for definition in definitions))
 
 
 def judged(api: Api, changes: dict[str, Any]) -> Object:

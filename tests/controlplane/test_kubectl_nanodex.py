@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nanodex.api.crds import code_expert_crd
-from tests.controlplane.api import DEFINITIONS, Api, established, eventually
+from tests.controlplane.api import Api, add_definitions, remove_definitions
 from tests.controlplane.plane import ControlPlane
 from tests.resources import EXPERT, changed
 
@@ -25,12 +25,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="module")
 def definition(control_plane: ControlPlane) -> Iterator[None]:
     api, crd = control_plane.api, code_expert_crd()
-    name = crd["metadata"]["name"]
-    api.apply(DEFINITIONS, crd)
-    eventually(lambda: established(api, name))
+    add_definitions(api, crd)
     yield
-    api.delete(DEFINITIONS, name)
-    eventually(lambda: not api.find(DEFINITIONS, name))
+    remove_definitions(api, crd["metadata"]["name"])
 
 
 @pytest.fixture

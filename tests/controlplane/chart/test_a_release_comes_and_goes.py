@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.controlplane.api import DEFINITIONS, Api, Object, eventually
+from tests.controlplane.api import DEFINITIONS, Api, Object, eventually, remove_definitions
 from tests.controlplane.plane import ControlPlane
 from tests.helm import CHART, Helm, HelmFailed, as_flags
 
@@ -41,10 +41,7 @@ def system(control_plane: ControlPlane, helm: Helm) -> Iterator[str]:
     name = control_plane.create_namespace("system")
     yield name
     helm.run("uninstall", "nanodex", f"--namespace={name}", "--ignore-not-found")
-    for crd in _OURS:
-        control_plane.api.delete(DEFINITIONS, crd)
-    for crd in _OURS:
-        eventually(lambda crd=crd: control_plane.api.find(DEFINITIONS, crd) is None)
+    remove_definitions(control_plane.api, *_OURS)
     control_plane.delete_namespace(name)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.controlplane.api import DEFINITIONS, Api, Refused, established, eventually
+from tests.controlplane.api import Api, Refused, add_definitions, remove_definitions
 from tests.controlplane.chart.strict import Strict
 from tests.controlplane.plane import ControlPlane
 from tests.helm import VALUES, Helm, Object, objects, of_kind
@@ -46,13 +46,9 @@ def _watched(control_plane: ControlPlane) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def _monitoring(control_plane: ControlPlane, monitoring_crds: list[Object]) -> Iterator[None]:
     """ServiceMonitor and PrometheusRule, as the Prometheus operator has them."""
-    for crd in monitoring_crds:
-        control_plane.api.create(DEFINITIONS, crd)
-    for crd in monitoring_crds:
-        eventually(lambda crd=crd: established(control_plane.api, crd["metadata"]["name"]))
+    add_definitions(control_plane.api, *monitoring_crds)
     yield
-    for crd in monitoring_crds:
-        control_plane.api.delete(DEFINITIONS, crd["metadata"]["name"])
+    remove_definitions(control_plane.api, *(crd["metadata"]["name"] for crd in monitoring_crds))
 
 
 @pytest.mark.usefixtures("_watched", "_monitoring")

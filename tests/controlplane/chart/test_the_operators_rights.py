@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.controlplane.api import DEFINITIONS, Api, eventually
+from tests.controlplane.api import Api, eventually, remove_definitions
 from tests.controlplane.plane import ControlPlane
 from tests.helm import CHART, Helm, as_flags
 
@@ -47,9 +47,7 @@ def installed(
         eventually(lambda: _may(operator, "get", "pods", namespace=watched))
         yield Installed(operator=operator, system=system, watched=watched)
     helm.run("uninstall", "nanodex", f"--namespace={system}")
-    for crd in ("codeexperts.nanodex.dev", "modelservers.nanodex.dev"):
-        control_plane.api.delete(DEFINITIONS, crd)
-        eventually(lambda crd=crd: control_plane.api.find(DEFINITIONS, crd) is None)
+    remove_definitions(control_plane.api, "codeexperts.nanodex.dev", "modelservers.nanodex.dev")
     control_plane.delete_namespace(system)
     control_plane.delete_namespace(watched)
 

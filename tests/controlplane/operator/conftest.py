@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.controlplane.api import DEFINITIONS, established, eventually
+from tests.controlplane.api import add_definitions
 from tests.controlplane.operator.world import Surroundings, World
 from tests.controlplane.operator_process import ROOT
 from tests.controlplane.plane import ControlPlane
@@ -25,12 +25,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture(scope="module")
 def crds(control_plane: ControlPlane) -> None:
     """The CRDs as they are released, served."""
-    api = control_plane.api
-    definitions = [yaml.safe_load(path.read_text()) for path in (ROOT / "crds").glob("*.yaml")]
-    for definition in definitions:
-        api.apply(DEFINITIONS, definition)
-    for definition in definitions:
-        eventually(lambda name=definition["metadata"]["name"]: established(api, name))
+    definitions = (yaml.safe_load(path.read_text()) for path in (ROOT / "crds").glob("*.yaml"))
+    add_definitions(control_plane.api, *definitions)
 
 
 @pytest.fixture(scope="module")

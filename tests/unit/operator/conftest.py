@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from nanodex_operator.apply import Applier
 from nanodex_operator.artifact_lookup import ArtifactLookup
-from nanodex_operator.cluster import CODE_EXPERTS, JOBS, PODS
 from nanodex_operator.controller import Controller
 from nanodex_operator.intake import Intake
+from nanodex_operator.kinds import CODE_EXPERTS, JOBS, PODS
 from nanodex_operator.metrics import OperatorMetrics
 from nanodex_operator.observe import Observer
 from nanodex_operator.queue import WorkQueue

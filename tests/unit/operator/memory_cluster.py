@@ -5,12 +5,8 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from nanodex_operator.cluster import (
-    AlreadyExists,
-    Conflict,
-    NotFound,
-    Resource,
-)
+from nanodex_operator.kinds import Resource
+from nanodex_operator.refusals import AlreadyExists, Conflict, NotFound
 
 Object = Mapping[str, Any]
 

@@ -5,14 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nanodex_operator.cluster import (
-    CODE_EXPERTS,
-    JOBS,
-    Conflict,
-    Refused,
-    Resource,
-    Unavailable,
-)
+from nanodex_operator.kinds import CODE_EXPERTS, JOBS, Resource
+from nanodex_operator.refusals import Conflict, Refused, Unavailable
 
 from nanodex.api.reasons import Reason
 from nanodex.errors import TryAgain

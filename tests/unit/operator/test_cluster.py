@@ -8,20 +8,17 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from nanodex_operator.cluster import (
-    CODE_EXPERTS,
-    JOBS,
-    LEASES,
-    PODS,
+from nanodex_operator.cluster import Cluster
+from nanodex_operator.kinds import CODE_EXPERTS, JOBS, LEASES, PODS
+from nanodex_operator.metrics import OperatorMetrics
+from nanodex_operator.refusals import (
     AlreadyExists,
-    Cluster,
     ClusterError,
     Conflict,
     NotFound,
     Refused,
     Unavailable,
 )
-from nanodex_operator.metrics import OperatorMetrics
 
 Answer = Callable[[web.Request], web.Response]
 

@@ -1,7 +1,7 @@
 """With deletionPolicy Delete the artifacts go with the last CodeExpert that needs them."""
 
 import pytest
-from nanodex_operator.cluster import CODE_EXPERTS
+from nanodex_operator.kinds import CODE_EXPERTS
 
 from nanodex.api.stages import StageName
 from nanodex.artifacts import find, publish

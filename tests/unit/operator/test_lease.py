@@ -8,14 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nanodex_operator.cluster import (
-    AlreadyExists,
-    Conflict,
-    NotFound,
-    Resource,
-    Unavailable,
-)
+from nanodex_operator.kinds import Resource
 from nanodex_operator.lease import Lease, LeaseLost, Sighting, Terms
+from nanodex_operator.refusals import AlreadyExists, Conflict, NotFound, Unavailable
 
 
 class OneLease:

@@ -3,7 +3,8 @@
 from typing import Any, cast
 
 import pytest
-from nanodex_operator.cluster import CODE_EXPERTS, JOBS, Cluster
+from nanodex_operator.cluster import Cluster
+from nanodex_operator.kinds import CODE_EXPERTS, JOBS
 from nanodex_operator.resync import Resync
 from nanodex_operator.watched import ExpertKey
 

@@ -8,7 +8,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from nanodex_operator.access.reviews import review
 from nanodex_operator.access.service import build_app
-from nanodex_operator.cluster import Resource, Unavailable
+from nanodex_operator.kinds import Resource
+from nanodex_operator.refusals import Unavailable
 
 from nanodex.api.access import AccessAnswer, AccessQuestion
 

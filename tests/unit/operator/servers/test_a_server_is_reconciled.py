@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from nanodex_operator.cluster import (
+from nanodex_operator.kinds import (
     CODE_EXPERTS,
     CONFIG_MAPS,
     DEPLOYMENTS,
     MODEL_SERVERS,
     PODS,
-    Conflict,
     Resource,
 )
 from nanodex_operator.manifests.metadata import SERVER_LABEL, SET_GENERATION_ANNOTATION
 from nanodex_operator.metrics import OperatorMetrics
+from nanodex_operator.refusals import Conflict
 from nanodex_operator.server_controller import ServerController
 from nanodex_operator.snapshot import ReplicaReport
 from nanodex_operator.watched import ExpertKey, Watched
