@@ -15,22 +15,13 @@ from nanodex.api.code_expert import API_VERSION
 from nanodex.api.stages import Task
 from nanodex.api.status import CodeExpertStatus
 from nanodex_operator.cache import Entry
-from nanodex_operator.cluster import (
-    CODE_EXPERTS,
-    EVENTS,
-    JOBS,
-    SERVICES,
-    AlreadyExists,
-    Cluster,
-    ClusterError,
-    Conflict,
-    NotFound,
-    Refused,
-)
+from nanodex_operator.cluster import Cluster
 from nanodex_operator.documents import write_status
+from nanodex_operator.kinds import CODE_EXPERTS, EVENTS, JOBS, SERVICES
 from nanodex_operator.manifests.jobs import build_rendezvous
 from nanodex_operator.metrics import OperatorMetrics
 from nanodex_operator.readings import Object, controller_of
+from nanodex_operator.refusals import AlreadyExists, ClusterError, Conflict, NotFound, Refused
 from nanodex_operator.snapshot import (
     Action,
     CreateJob,

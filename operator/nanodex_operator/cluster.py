@@ -8,11 +8,11 @@ may be repeated: names are deterministic, and whoever must not be overwritten is
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
@@ -25,94 +25,19 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from nanodex_operator.kinds import Resource
 from nanodex_operator.metrics import OperatorMetrics
 from nanodex_operator.readings import Object
+from nanodex_operator.refusals import ClusterError, NotFound, Unavailable, refusal
 
 PATIENCE_SECONDS = 30.0
 FIELD_MANAGER = "nanodex-operator"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-# A longer wait is left to the queue: a worker is not held for it.
-_LONGEST_RETRY_AFTER = 10.0
 _PAGE = 250
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Resource:
-    """A kind of object, as it stands in a path.
-
-    Attributes:
-        group_version: `v1` or `group/version`.
-        plural: lower case, plural.
-        kind: as in a manifest.
-    """
-
-    group_version: str
-    plural: str
-    kind: str
-
-    def path(self, *, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """Return the path of the collection, an object or its subresource."""
-        parts = ["api" if self.group_version == "v1" else "apis", self.group_version]
-        if namespace:
-            parts += ["namespaces", quote(namespace, safe="")]
-        parts += [part for part in (self.plural, quote(name, safe=""), subresource) if part]
-        return "/" + "/".join(parts)
-
-
-CODE_EXPERTS = Resource("nanodex.dev/v1alpha1", "codeexperts", "CodeExpert")
-MODEL_SERVERS = Resource("nanodex.dev/v1alpha1", "modelservers", "ModelServer")
-JOBS = Resource("batch/v1", "jobs", "Job")
-PODS = Resource("v1", "pods", "Pod")
-NAMESPACES = Resource("v1", "namespaces", "Namespace")
-SERVICES = Resource("v1", "services", "Service")
-EVENTS = Resource("v1", "events", "Event")
-CONFIG_MAPS = Resource("v1", "configmaps", "ConfigMap")
-DEPLOYMENTS = Resource("apps/v1", "deployments", "Deployment")
-DISRUPTION_BUDGETS = Resource("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget")
-NETWORK_POLICIES = Resource("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy")
-LEASES = Resource("coordination.k8s.io/v1", "leases", "Lease")
-
-
-class ClusterError(Exception):
-    """The API server did not do what was asked.
-
-    Attributes:
-        code: HTTP status; 0 where no answer came.
-        reason: `reason` of the Status object, for instance AlreadyExists.
-        message: in the API server's words.
-    """
-
-    def __init__(self, message: str, *, code: int = 0, reason: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
-        self.reason = reason
-
-
-class NotFound(ClusterError):
-    """There is no such object."""
-
-
-class AlreadyExists(ClusterError):
-    """An object of this name is there."""
-
-
-class Conflict(ClusterError):
-    """The object is not the one, or not the version, that was meant."""
-
-
-class Refused(ClusterError):
-    """Asking again changes nothing: no right, a quota, an admission rule, an invalid object."""
-
-
-class Unavailable(ClusterError):
-    """The API server is away, too busy or broken; it was asked for `PATIENCE_SECONDS`."""
-
-    retry_after: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -376,7 +301,7 @@ class Cluster:
             raise Unavailable(f"no answer from {self._configuration.host}: {error!r}") from error
         if 200 <= response.status < 300:
             return response.status, json.loads(data)
-        raise _refusal(response.status, data, retry_after=response.headers.get("Retry-After"))
+        raise refusal(response.status, data, retry_after=response.headers.get("Retry-After"))
 
     async def _authorization(self) -> str:
         """Return the value of the header; empty where a certificate says who we are.
@@ -405,30 +330,6 @@ _METHODS = {
     "patch": "PATCH",
     "delete": "DELETE",
 }
-
-
-def _refusal(code: int, data: bytes, *, retry_after: str | None) -> ClusterError:
-    """Turn an answer that is not a success into our error."""
-    try:
-        status = json.loads(data)
-        reason, message = str(status.get("reason", "")), str(status.get("message", ""))
-    except (ValueError, AttributeError):
-        reason, message = "", data[:500].decode(errors="replace")
-    kind: Callable[..., ClusterError]
-    if code == 404:
-        kind = NotFound
-    elif code == 409 and reason == "AlreadyExists":
-        kind = AlreadyExists
-    elif code == 409:
-        kind = Conflict
-    elif code in (401, 408, 429) or code >= 500:
-        kind = Unavailable
-    else:
-        kind = Refused
-    error = kind(f"{code} {reason}: {message}"[:1000], code=code, reason=reason)
-    if isinstance(error, Unavailable) and retry_after is not None and retry_after.isdecimal():
-        error.retry_after = min(_LONGEST_RETRY_AFTER, float(retry_after))
-    return error
 
 
 class _Wait(wait_random_exponential):

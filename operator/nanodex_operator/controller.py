@@ -17,13 +17,13 @@ from nanodex.errors import NanodexError
 from nanodex_operator.apply import Applier, NotLeading, Target
 from nanodex_operator.artifact_lookup import ArtifactLookup, Run
 from nanodex_operator.cache import Entry
-from nanodex_operator.cluster import ClusterError, Conflict
 from nanodex_operator.documents import InvalidSpec, SeenExpert, read_expert, read_status
 from nanodex_operator.manifests.jobs import build_job
 from nanodex_operator.metrics import OperatorMetrics
 from nanodex_operator.observe import Observer, utc_now
 from nanodex_operator.plan import plan
 from nanodex_operator.plan.failures import HINTS
+from nanodex_operator.refusals import ClusterError, Conflict
 from nanodex_operator.status import events, with_problem
 from nanodex_operator.watched import ExpertKey, Refers, Watched
 

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from nanodex_operator.cache import Cache, Entry
-from nanodex_operator.cluster import CODE_EXPERTS, JOBS, MODEL_SERVERS, NAMESPACES, PODS, Cluster
+from nanodex_operator.cluster import Cluster
 from nanodex_operator.controller import Controller
 from nanodex_operator.documents import SeenExpert
+from nanodex_operator.kinds import CODE_EXPERTS, JOBS, MODEL_SERVERS, NAMESPACES, PODS
 from nanodex_operator.manifests.metadata import EXPERT_LABEL
 from nanodex_operator.queue import WorkQueue
 from nanodex_operator.readings import Object

@@ -12,15 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from nanodex_operator.cluster import (
-    LEASES,
-    AlreadyExists,
-    Cluster,
-    ClusterError,
-    Conflict,
-    NotFound,
-)
+from nanodex_operator.cluster import Cluster
+from nanodex_operator.kinds import LEASES
 from nanodex_operator.readings import Object
+from nanodex_operator.refusals import AlreadyExists, ClusterError, Conflict, NotFound
 
 NAME = "nanodex-operator"
 

@@ -12,16 +12,9 @@ from typing import Any, cast
 
 import kopf
 
-from nanodex_operator.cluster import (
-    CODE_EXPERTS,
-    JOBS,
-    MODEL_SERVERS,
-    NAMESPACES,
-    PODS,
-    Cluster,
-    Resource,
-)
+from nanodex_operator.cluster import Cluster
 from nanodex_operator.intake import Intake
+from nanodex_operator.kinds import CODE_EXPERTS, JOBS, MODEL_SERVERS, NAMESPACES, PODS, Resource
 from nanodex_operator.manifests.metadata import EXPERT_LABEL
 from nanodex_operator.readings import Object
 from nanodex_operator.settings import Settings

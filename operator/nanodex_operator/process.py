@@ -21,15 +21,17 @@ from nanodex_operator.agents import Agents
 from nanodex_operator.apart import run_apart
 from nanodex_operator.apply import Applier
 from nanodex_operator.artifact_lookup import ArtifactLookup
-from nanodex_operator.cluster import CODE_EXPERTS, MODEL_SERVERS, Cluster, ClusterError
+from nanodex_operator.cluster import Cluster
 from nanodex_operator.controller import Controller
 from nanodex_operator.endpoint import Endpoint, healthz
 from nanodex_operator.intake import Intake
+from nanodex_operator.kinds import CODE_EXPERTS, MODEL_SERVERS
 from nanodex_operator.lease import Lease, LeaseLost
 from nanodex_operator.main import serve
 from nanodex_operator.metrics import OperatorMetrics
 from nanodex_operator.observe import Observer
 from nanodex_operator.queue import WorkQueue
+from nanodex_operator.refusals import ClusterError
 from nanodex_operator.resync import Resync
 from nanodex_operator.server_controller import ServerController
 from nanodex_operator.settings import Settings

@@ -10,18 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from nanodex_operator.cache import Cache, Entry
-from nanodex_operator.cluster import (
-    CODE_EXPERTS,
-    JOBS,
-    MODEL_SERVERS,
-    PODS,
-    Cluster,
-    ClusterError,
-    Resource,
-)
+from nanodex_operator.cluster import Cluster
 from nanodex_operator.controller import Controller
+from nanodex_operator.kinds import CODE_EXPERTS, JOBS, MODEL_SERVERS, PODS, Resource
 from nanodex_operator.manifests.metadata import EXPERT_LABEL
 from nanodex_operator.queue import WorkQueue
+from nanodex_operator.refusals import ClusterError
 from nanodex_operator.watched import ExpertKey, Watched
 
 # After a listing, watches may have missed something; the rest of it is awaited first.

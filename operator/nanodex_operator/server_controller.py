@@ -18,7 +18,9 @@ from nanodex.api.status import ModelServerStatus
 from nanodex_operator.agents import Agents
 from nanodex_operator.apply import build_event
 from nanodex_operator.cache import Entry
-from nanodex_operator.cluster import (
+from nanodex_operator.cluster import Cluster
+from nanodex_operator.documents import InvalidSpec, read_expert, read_status, write_status
+from nanodex_operator.kinds import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
@@ -27,19 +29,14 @@ from nanodex_operator.cluster import (
     NETWORK_POLICIES,
     PODS,
     SERVICES,
-    AlreadyExists,
-    Cluster,
-    ClusterError,
-    Conflict,
-    NotFound,
     Resource,
 )
-from nanodex_operator.documents import InvalidSpec, read_expert, read_status, write_status
 from nanodex_operator.manifests.engine_pod import selector, server_name
 from nanodex_operator.manifests.metadata import SET_GENERATION_ANNOTATION
 from nanodex_operator.metrics import OperatorMetrics
 from nanodex_operator.observe import utc_now
 from nanodex_operator.readings import Object, matches
+from nanodex_operator.refusals import AlreadyExists, ClusterError, Conflict, NotFound
 from nanodex_operator.server_readings import (
     addresses,
     behind,

@@ -12,7 +12,7 @@ from nanodex.api.access import (
     AccessQuestion,
 )
 from nanodex.api.desired import BASE_MODEL_NAME
-from nanodex_operator.cluster import Resource
+from nanodex_operator.kinds import Resource
 from nanodex_operator.readings import Object
 
 TOKEN_REVIEWS = Resource("authentication.k8s.io/v1", "tokenreviews", "TokenReview")

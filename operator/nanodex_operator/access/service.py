@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from nanodex.api.access import AccessQuestion
 from nanodex_operator.access.reviews import Creates, review
-from nanodex_operator.cluster import ClusterError
+from nanodex_operator.refusals import ClusterError
 
 _MAX_BODY_BYTES = 2 << 20
 
