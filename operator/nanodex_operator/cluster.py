@@ -35,7 +35,8 @@ FIELD_MANAGER = "nanodex-operator"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_PAGE = 250
+# Objects of one answer.
+PAGE = 250
 
 _log = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ class Cluster:
         Raises:
             Refused: it took so long that the API server has forgotten how it began.
         """
-        query = {"limit": str(_PAGE)} | ({"labelSelector": labels} if labels else {})
+        query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
             page = await self._ask(
                 "list", resource, resource.path(namespace=namespace), query=query

@@ -1,12 +1,6 @@
-"""One reconcile: observe, plan, apply; and what becomes of its errors.
+"""One reconcile of a CodeExpert: observe, plan, apply."""
 
-No error ends the operator: it is said once, in the log and where a user can act on it in the
-resource's status, and the queue tries again.
-"""
-
-import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
@@ -14,8 +8,9 @@ from nanodex.api.reasons import Reason
 from nanodex.api.stages import StageName, Task
 from nanodex.api.status import CodeExpertStatus, Failure
 from nanodex.errors import NanodexError
-from nanodex_operator.apply import Applier, NotLeading, Target
+from nanodex_operator.apply import Applier, Target
 from nanodex_operator.artifact_lookup import ArtifactLookup, Run
+from nanodex_operator.attempt import attempt
 from nanodex_operator.cache import Entry
 from nanodex_operator.documents import InvalidSpec, SeenExpert, read_expert, read_status
 from nanodex_operator.manifests.jobs import build_job
@@ -23,12 +18,8 @@ from nanodex_operator.metrics import OperatorMetrics
 from nanodex_operator.observe import Observer, utc_now
 from nanodex_operator.plan import plan
 from nanodex_operator.plan.failures import HINTS
-from nanodex_operator.refusals import ClusterError, Conflict
 from nanodex_operator.status import events, with_problem
 from nanodex_operator.watched import ExpertKey, Refers, Watched
-
-# Longer than the patience with the store and with the API server together.
-RECONCILE_SECONDS = 120.0
 
 _log = logging.getLogger(__name__)
 
@@ -79,31 +70,7 @@ class Controller:
         Raises:
             Exception: it did not work and is to be tried again; why has been said.
         """
-        started, result = time.monotonic(), "error"
-        try:
-            async with asyncio.timeout(RECONCILE_SECONDS):
-                again_after = await self._reconcile(key)
-            result = "done"
-            return again_after
-        except NotLeading:
-            result = "done"
-            return None
-        except Conflict as error:
-            # A cache that is a little behind: ordinary.
-            result = "conflict"
-            _log.debug("%s: %s", key, error)
-            raise
-        except (ClusterError, NanodexError) as error:
-            _log.warning("%s: %s", key, error)
-            raise
-        except TimeoutError:
-            _log.warning("%s: took longer than %.0f s", key, RECONCILE_SECONDS)
-            raise
-        except Exception:
-            _log.exception("%s: a bug of nanodex", key)
-            raise
-        finally:
-            self._metrics.reconciled(result, seconds=time.monotonic() - started)
+        return await attempt(self._reconcile(key), subject=str(key), metrics=self._metrics)
 
     async def _reconcile(self, key: ExpertKey) -> float | None:
         entry = self._watched.experts.named(key.name, namespace=key.namespace)

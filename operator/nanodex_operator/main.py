@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import kopf
 
-from nanodex_operator.cluster import Cluster
+from nanodex_operator.cluster import PAGE, Cluster
 from nanodex_operator.intake import Intake
 from nanodex_operator.kinds import CODE_EXPERTS, JOBS, MODEL_SERVERS, NAMESPACES, PODS, Resource
 from nanodex_operator.manifests.metadata import EXPERT_LABEL
@@ -132,6 +132,8 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = _REQUEST_SECONDS
     # An API server that is away is no reason to end: nothing is lost by waiting.
     settings.networking.error_backoffs = _Patience()
+    # Memory that a listing took is not given back, and all Jobs at once take the most.
+    settings.watching.chunk_size = PAGE
     settings.persistence.diffbase_storage = _NothingToCompare()
     for resource in (JOBS, PODS):
         settings.watching.label_selectors[resource.group_version, resource.plural] = EXPERT_LABEL

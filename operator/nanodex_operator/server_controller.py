@@ -17,6 +17,7 @@ from nanodex.api.keys import canonical_json
 from nanodex.api.status import ModelServerStatus
 from nanodex_operator.agents import Agents
 from nanodex_operator.apply import build_event
+from nanodex_operator.attempt import attempt
 from nanodex_operator.cache import Entry
 from nanodex_operator.cluster import Cluster
 from nanodex_operator.documents import InvalidSpec, read_expert, read_status, write_status
@@ -111,23 +112,9 @@ class ServerController:
         Raises:
             Exception: it did not work and is to be tried again; why has been said.
         """
-        started, result = time.monotonic(), "error"
-        try:
-            again_after = await self._reconcile(name)
-            result = "done"
-            return again_after
-        except Conflict as error:
-            result = "conflict"
-            _log.debug("ModelServer %s: %s", name, error)
-            raise
-        except ClusterError as error:
-            _log.warning("ModelServer %s: %s", name, error)
-            raise
-        except Exception:
-            _log.exception("ModelServer %s: a bug of nanodex", name)
-            raise
-        finally:
-            self._metrics.reconciled(result, seconds=time.monotonic() - started)
+        return await attempt(
+            self._reconcile(name), subject=f"ModelServer {name}", metrics=self._metrics
+        )
 
     async def _reconcile(self, name: str) -> float | None:
         entry = self._watched.servers.named(name)

@@ -241,7 +241,7 @@ async def test_a_reconcile_that_hangs_is_given_up(
     async def hang(*_: Any, **__: Any) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("nanodex_operator.controller.RECONCILE_SECONDS", 0.01)
+    monkeypatch.setattr("nanodex_operator.attempt.RECONCILE_SECONDS", 0.01)
     monkeypatch.setattr(inside.applier, "apply", hang)
 
     with pytest.raises(TimeoutError):

@@ -1,5 +1,6 @@
 """One reconcile of a ModelServer on an API server in memory: what is asked, written and woken."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -214,6 +215,19 @@ async def test_a_replica_that_does_not_lead_writes_nothing(world: World) -> None
 
     assert await world.controller.reconcile("smol") is None
     assert world.writes() == []
+
+
+async def test_a_reconcile_that_hangs_is_given_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_: Mapping[str, str]) -> tuple[ReplicaReport, ...]:
+        await asyncio.Event().wait()
+        return ()
+
+    monkeypatch.setattr("nanodex_operator.attempt.RECONCILE_SECONDS", 0.01)
+    monkeypatch.setattr(world.agents, "ask", hang)
+    with pytest.raises(TimeoutError):
+        await world.controller.reconcile("smol")
 
 
 async def test_a_server_that_is_gone_is_forgotten(world: World) -> None:
