@@ -159,7 +159,8 @@ def _base_model(server: ModelServer, *, settings: Settings) -> dict[str, Any]:
             "--output=json",
         ],
         "env": environment,
-        "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}},
+        # Less than agent and engine, so it is they that decide what the Pod asks for.
+        "resources": {"requests": {"cpu": "100m", "memory": "1Gi"}},
         "securityContext": container_security(read_only=True),
         "volumeMounts": [
             {"name": "desired", "mountPath": _DESIRED, "readOnly": True},

@@ -3,13 +3,14 @@
 | task | CPU | memory | bound by |
 |---|---|---|---|
 | resolve | 50m | 256Mi | one answer of a git server and of a hub |
-| extract | 1 | 2Gi | two parser processes, and the graph |
+| extract | 500m | 2Gi | two parser processes, and the graph |
 | brain | 500m | 2Gi | the graph's adjacency |
 | dataset | 500m | 4Gi | all facts and examples at once |
 | train, evaluate | 2 | 8Gi | the embedded base model in fp32; a real one needs `training.pod` |
 
 Memory is request and limit alike: a stage that grows is killed with a reason that has a hint, and
-not its neighbours. CPU has no limit: an idle core is of use.
+not its neighbours. CPU has no limit: an idle core is of use, and half of one
+lets a stage of seconds find room on a small node beside an engine.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ PARSER_PROCESSES = 2
 
 _DEFAULTS: dict[Task, tuple[str, str]] = {
     Task.RESOLVE: ("50m", "256Mi"),
-    Task.EXTRACT: ("1", "2Gi"),
+    Task.EXTRACT: ("500m", "2Gi"),
     Task.BRAIN: ("500m", "2Gi"),
     Task.DATASET: ("500m", "4Gi"),
     Task.TRAIN: ("2", "8Gi"),
