@@ -12,7 +12,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import httpx
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -26,7 +25,7 @@ from nanodex.inference.access import Access, Client, Everybody
 from nanodex.inference.answer import ask_engine, public_stream
 from nanodex.inference.audit import Entry
 from nanodex.inference.directory import Directory, NotReady, UnknownModel
-from nanodex.inference.engine_client import EngineClient
+from nanodex.inference.engine_client import EngineClient, EngineUnreachable
 from nanodex.inference.messages import (
     BadRequest,
     Protocol,
@@ -124,8 +123,8 @@ class Agent:
             except ClientDisconnect:
                 # Nobody reads this; 499 is what nginx counts such requests under.
                 refusal = Refusal(499, "the client closed the connection")
-            except httpx.HTTPError as error:
-                log.warning("the engine did not answer: %s: %s", type(error).__name__, error)
+            except EngineUnreachable as error:
+                log.warning("the engine did not answer: %s", error)
                 refusal = Refusal(
                     503, "the engine does not answer", code="engine_down", retry_after=15
                 )

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-import httpx
+import aiohttp
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -19,7 +19,7 @@ from nanodex.inference.metrics import AgentMetrics
 
 async def ask_engine(
     engine: EngineClient, path: str, content: dict[str, Any], *, route: Route, client: Request
-) -> httpx.Response:
+) -> aiohttp.ClientResponse:
     """Send a request; returns when the engine begins to answer.
 
     A client that goes away before that ends the engine's work by closing the connection.
@@ -28,20 +28,20 @@ async def ask_engine(
         NotReady: the engine has lost the adapter, and the next pass loads it again; or its core is
             dead and it is about to be restarted.
         ClientDisconnect: the client has gone.
-        httpx.HTTPError: the engine is down.
+        EngineUnreachable: the engine is down.
     """
-    upstream = await _unless_gone(_send(engine.http, path, content), client)
-    if upstream.status_code == 404:
-        await upstream.aclose()
+    upstream = await _unless_gone(engine.ask(path, content), client)
+    if upstream.status == 404:
+        upstream.close()
         raise NotReady(f"{route.public_name} is being loaded again", retry_after=5)
-    if upstream.status_code >= 500 and not await engine.healthy():
-        await upstream.aclose()
+    if upstream.status >= 500 and not await engine.healthy():
+        upstream.close()
         raise NotReady("the engine is being restarted", retry_after=15)
     return upstream
 
 
 def public_stream(
-    upstream: httpx.Response,
+    upstream: aiohttp.ClientResponse,
     *,
     route: Route,
     with_usage: bool,
@@ -61,34 +61,35 @@ def public_stream(
     """
     media_type = upstream.headers.get("content-type", "application/json")
     metrics.first_byte(route.public_name, time.monotonic() - entry.started)
-    metrics.answered(route.public_name, upstream.status_code)
-    entry.status = upstream.status_code
+    metrics.answered(route.public_name, upstream.status)
+    entry.status = upstream.status
 
     async def content() -> AsyncIterator[bytes]:
         usage = Usage()
         try:
             if media_type.startswith("text/event-stream"):
                 events = EventRewriter(route=route, usage=usage, with_usage=with_usage)
-                async for chunk in upstream.aiter_bytes():
+                # All that has come since the last look, at once.
+                async for chunk in upstream.content.iter_any():
                     if public := events.feed(chunk):
                         yield public
                 yield events.end()
             else:
-                yield public_answer(await upstream.aread(), route=route, usage=usage)
+                yield public_answer(await upstream.read(), route=route, usage=usage)
         finally:
             entry.prompt_tokens, entry.answer_tokens = usage.prompt, usage.answer
             metrics.spent(route.public_name, prompt=usage.prompt, answer=usage.answer)
 
-    async def finish() -> None:
+    def finish() -> None:
         done()
-        await upstream.aclose()
+        upstream.close()
 
     headers = {"nanodex-digest": route.digest} if route.digest else {}
     if route.commit:
         headers["nanodex-commit"] = route.commit
     return _Streamed(
         content(),
-        status_code=upstream.status_code,
+        status_code=upstream.status,
         media_type=media_type,
         headers=headers,
         finish=finish,
@@ -105,7 +106,7 @@ class _Streamed(StreamingResponse):
         status_code: int,
         media_type: str,
         headers: dict[str, str],
-        finish: Callable[[], Awaitable[None]],
+        finish: Callable[[], None],
     ) -> None:
         super().__init__(content, status_code=status_code, media_type=media_type, headers=headers)
         self._finish = finish
@@ -115,20 +116,12 @@ class _Streamed(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            await self._finish()
-
-
-async def _send(http: httpx.AsyncClient, path: str, content: dict[str, Any]) -> httpx.Response:
-    try:
-        return await http.send(http.build_request("POST", path, json=content), stream=True)
-    except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-        # A kept connection that the engine was just closing; asking twice changes nothing.
-        return await http.send(http.build_request("POST", path, json=content), stream=True)
+            self._finish()
 
 
 async def _unless_gone(
-    work: Coroutine[Any, Any, httpx.Response], client: Request
-) -> httpx.Response:
+    work: Coroutine[Any, Any, aiohttp.ClientResponse], client: Request
+) -> aiohttp.ClientResponse:
     """Await `work`, but give it up when the client closes its connection."""
     sending = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_disconnected(client))

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
+import aiohttp
 
 from nanodex.api.desired import BASE_MODEL_NAME
 
@@ -17,11 +17,12 @@ from nanodex.api.desired import BASE_MODEL_NAME
 _BASE_URL = "http://engine"
 _CONNECT_SECONDS = 5.0
 # vLLM closes a connection that was idle for 5 s; a request must not meet that moment.
-_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=1.0)
+_KEEP_IDLE_SECONDS = 1.0
 _CALL_SECONDS = 30.0
 # Loading copies weights; parity runs prompts behind whatever users have queued.
 _SLOW_CALL_SECONDS = 300.0
 _NUMBER = re.compile(r"\d+")
+_FAILURES = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 class EngineUnreachable(Exception):
@@ -29,29 +30,56 @@ class EngineUnreachable(Exception):
 
 
 class EngineClient:
-    """Calls to vLLM over its Unix socket."""
+    """Calls to vLLM over its Unix socket; made on the event loop.
+
+    Streams of many clients pass here in pieces of one token: aiohttp reads them in C, at a fraction
+    of what a parser in Python costs.
+    """
 
     def __init__(self, socket: Path) -> None:
-        # Answers may take as long as users let them; only connecting is bounded.
-        self.http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(socket), limits=_LIMITS),
+        self._http = aiohttp.ClientSession(
             base_url=_BASE_URL,
-            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),
+            # As many requests at once as clients may have.
+            connector=aiohttp.UnixConnector(
+                path=str(socket), limit=0, keepalive_timeout=_KEEP_IDLE_SECONDS
+            ),
+            # Answers may take as long as users let them; only connecting is bounded.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+            headers={"Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
-            follow_redirects=False,
         )
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self.http.aclose()
+        await self._http.close()
+
+    async def ask(self, path: str, content: dict[str, Any]) -> aiohttp.ClientResponse:
+        """Send a request of a client; returns when the engine begins to answer.
+
+        Who gets the response closes it: that ends the engine's work, where it is not done.
+
+        Raises:
+            EngineUnreachable: no answer.
+        """
+        try:
+            try:
+                return await self._http.post(path, json=content, allow_redirects=False)
+            except aiohttp.ClientConnectorError:
+                raise
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                # A kept connection that the engine was just closing; asking twice changes nothing.
+                return await self._http.post(path, json=content, allow_redirects=False)
+        except _FAILURES as error:
+            raise _unreachable(path, error) from error
 
     async def healthy(self) -> bool:
         """Whether the engine answers and says that it is healthy."""
         try:
-            answer = await self.http.get("/health", timeout=_CONNECT_SECONDS)
-        except httpx.HTTPError:
+            status, _ = await self._call("GET", "/health", seconds=_CONNECT_SECONDS)
+        except EngineUnreachable:
             return False
-        return answer.status_code == 200
+        return status == 200
 
     async def models(self) -> dict[str, str]:
         """The adapters that the engine knows: the folder of each, by engine name.
@@ -137,10 +165,10 @@ class EngineClient:
     async def metrics(self) -> bytes:
         """The engine's own metrics in Prometheus' text format; empty while it is down."""
         try:
-            answer = await self.http.get("/metrics", timeout=_CALL_SECONDS)
-        except httpx.HTTPError:
+            status, text = await self._call("GET", "/metrics", seconds=_CALL_SECONDS)
+        except EngineUnreachable:
             return b""
-        return answer.content if answer.status_code == 200 else b""
+        return text if status == 200 else b""
 
     async def _control(self, method: str, *arguments: int) -> Any:
         """Call a method of the engine's worker and return its results."""
@@ -156,22 +184,37 @@ class EngineClient:
             raise EngineUnreachable(f"{method} answered {body!r:.200}") from error
 
     async def _change(self, path: str, content: dict[str, Any]) -> tuple[int, str]:
-        try:
-            answer = await self.http.post(path, json=content, timeout=_SLOW_CALL_SECONDS)
-        except httpx.HTTPError as error:
-            raise EngineUnreachable(f"{path}: {error or type(error).__name__}") from error
-        return answer.status_code, answer.text[:500]
+        status, text = await self._call("POST", path, seconds=_SLOW_CALL_SECONDS, content=content)
+        return status, text.decode(errors="replace")[:500]
 
     async def _json(
         self, method: str, path: str, *, seconds: float, content: dict[str, Any] | None = None
     ) -> Any:
+        status, text = await self._call(method, path, seconds=seconds, content=content)
+        if status != 200:
+            raise EngineUnreachable(f"{path} answered {status}: {text[:200]!r}")
         try:
-            answer = await self.http.request(method, path, json=content, timeout=seconds)
-        except httpx.HTTPError as error:
-            raise EngineUnreachable(f"{path}: {error or type(error).__name__}") from error
-        if answer.status_code != 200:
-            raise EngineUnreachable(f"{path} answered {answer.status_code}: {answer.text[:200]}")
+            return json.loads(text)
+        except ValueError as error:
+            raise EngineUnreachable(f"{path} answered no JSON: {text[:200]!r}") from error
+
+    async def _call(
+        self, method: str, path: str, *, seconds: float, content: dict[str, Any] | None = None
+    ) -> tuple[int, bytes]:
+        """Return status and body of one call.
+
+        Raises:
+            EngineUnreachable: no answer within `seconds`.
+        """
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS)
         try:
-            return answer.json()
-        except json.JSONDecodeError as error:
-            raise EngineUnreachable(f"{path} answered no JSON: {answer.text[:200]}") from error
+            async with self._http.request(
+                method, path, json=content, timeout=timeout, allow_redirects=False
+            ) as answer:
+                return answer.status, await answer.read()
+        except _FAILURES as error:
+            raise _unreachable(path, error) from error
+
+
+def _unreachable(path: str, error: BaseException) -> EngineUnreachable:
+    return EngineUnreachable(f"{path}: {str(error) or type(error).__name__}")

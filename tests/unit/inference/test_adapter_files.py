@@ -11,11 +11,8 @@ import pytest
 from nanodex.api.reasons import Reason
 from nanodex.errors import NotServable
 from nanodex.inference.adapter_files import check_adapter
+from tests.engine_stand_in import LINEAR
 
-LINEAR = {
-    "model.layers.0.self_attn.q_proj": (8, 8),
-    "model.layers.0.mlp.down_proj": (8, 16),
-}
 Make = Callable[..., Path]
 
 

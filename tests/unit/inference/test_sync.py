@@ -20,11 +20,8 @@ from nanodex.inference.metrics import AgentMetrics
 from nanodex.inference.residency import residency_of
 from nanodex.inference.sources import FolderSource
 from nanodex.inference.sync import Synchroniser
+from tests.engine_stand_in import LINEAR
 
-LINEAR = {
-    "model.layers.0.self_attn.q_proj": (8, 8),
-    "model.layers.0.mlp.down_proj": (8, 16),
-}
 Make = Callable[..., Path]
 
 
