@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nanodex.cli import artifacts, config, graph, job, pod, run, serving, stages
+from nanodex.cli import artifacts, calibrate, config, graph, job, pod, run, serving, stages
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,7 +15,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 2 usage, 10-19 wrong input, 20-29 not servable, 30-39 try again, "
     "75 interrupted with everything saved.",
 )
-for group in (run.app, job.app, stages.app, serving.app, pod.app):
+for group in (run.app, job.app, stages.app, serving.app, calibrate.app, pod.app):
     app.add_typer(group)
 app.add_typer(graph.app, name="graph")
 app.add_typer(artifacts.app, name="artifacts")

@@ -30,8 +30,8 @@ def decide(
         measured: for each prompt the engine's log-probabilities, same lengths.
         limit: highest mean |difference| that is accepted.
     """
-    difference = _distance([prompt.logprobs for prompt in prompts], measured)
-    base_distance = _distance([prompt.base_logprobs for prompt in prompts], measured)
+    difference = distance([prompt.logprobs for prompt in prompts], measured)
+    base_distance = distance([prompt.base_logprobs for prompt in prompts], measured)
     tokens = sum(len(prompt.logprobs) for prompt in prompts)
     clear = CLEAR_DISTANCE * limit
     # Written so that NaN, which compares false with everything, is refused.
@@ -71,7 +71,8 @@ async def measure(
     return [await engine.prompt_logprobs(model, prompt.tokens) for prompt in prompts]
 
 
-def _distance(expected: Sequence[Sequence[float]], measured: Sequence[Sequence[float]]) -> float:
+def distance(expected: Sequence[Sequence[float]], measured: Sequence[Sequence[float]]) -> float:
+    """Return the mean |difference| over all tokens, nats; NaN where there is none."""
     differences = [
         abs(one - other)
         for row, answer in zip(expected, measured, strict=True)

@@ -119,7 +119,8 @@ def test_an_empty_store_is_listed_verified_and_collected(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["graph"], ["artifacts"], ["config"], ["run"], ["serve"], ["ask"]]
+    "command",
+    [[], ["graph"], ["artifacts"], ["config"], ["run"], ["serve"], ["ask"], ["calibrate"]],
 )
 def test_help_costs_no_heavy_import(command: list[str]) -> None:
     code = (
