@@ -142,13 +142,10 @@ class FirstJobs:
         yield self.seen
 
     def _watch(self) -> None:
-        where = self._connection
         query = {"watch": "true", "labelSelector": EXPERT_LABEL}
         with (
             contextlib.suppress(httpx.TransportError),
-            httpx.Client(
-                base_url=where.server, verify=where.tls, headers=where.headers, trust_env=False
-            ) as http,
+            self._connection.client() as http,
             http.stream("GET", path(JOBS), params=query, timeout=None) as answer,
         ):
             for line in answer.iter_lines():

@@ -67,19 +67,22 @@ class Connection:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return cls(server=cluster["server"], tls=tls, headers=headers)
 
+    def client(self) -> httpx.Client:
+        """Return a client that asks as this user."""
+        return httpx.Client(
+            base_url=self.server,
+            verify=self.tls,
+            headers=self.headers,
+            timeout=30,
+            trust_env=False,
+        )
+
 
 class Api:
     """One user's requests, each answered with an object or `Refused`."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        connection = Connection.from_kubeconfig(kubeconfig)
-        self._http = httpx.Client(
-            base_url=connection.server,
-            verify=connection.tls,
-            headers=connection.headers,
-            timeout=30,
-            trust_env=False,
-        )
+        self._http = Connection.from_kubeconfig(kubeconfig).client()
 
     def __enter__(self) -> Self:
         return self

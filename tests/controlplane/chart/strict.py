@@ -4,8 +4,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from tests.controlplane.api import Connection, Object, answer, path
 
 
@@ -13,14 +11,7 @@ class Strict:
     """Dry runs in which an unknown field, a duplicate or a warning is an error."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        connection = Connection.from_kubeconfig(kubeconfig)
-        self._http = httpx.Client(
-            base_url=connection.server,
-            verify=connection.tls,
-            headers=connection.headers,
-            timeout=30,
-            trust_env=False,
-        )
+        self._http = Connection.from_kubeconfig(kubeconfig).client()
         self._served = cache(self._discover)
 
     def close(self) -> None:
