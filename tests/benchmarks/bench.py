@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--training-repeats", type=int, default=2)
     parser.add_argument("--training-examples", type=int, default=160)
     parser.add_argument("--experts", type=int, default=1000, help="CodeExperts of the operator")
+    parser.add_argument("--adapters", type=int, default=200, help="adapters that an agent knows")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "bench")
     arguments = parser.parse_args()
     chosen = set(arguments.only.split(","))
@@ -62,7 +63,7 @@ def main() -> None:
 def measured(
     chosen: set[str], arguments: argparse.Namespace, *, scratch: Path
 ) -> Iterator[tuple[str, str, Any]]:
-    """Yield part, package (or nothing) and figures as they are measured."""
+    """Yield part, name (or nothing) and figures as they are measured."""
     names = arguments.packages.split(",")
     tell("base model")
     base_model = code_stages.bundled_model(arguments.cache / "models")
@@ -87,7 +88,8 @@ def measured(
         tell("agent")
         place = scratch / "a"
         place.mkdir()
-        yield "agent", "", agent_speed.figures(place)
+        yield "agent", "streams", agent_speed.figures(place)
+        yield "agent", "memory", agent_memory(arguments.adapters)
     if chosen & {"train", "serve"}:
         # Not at the top: measured processes import this module too, and would weigh more.
         import training_speed
@@ -126,8 +128,17 @@ def measured(
 
 def operator(experts: int) -> Any:
     """What many CodeExperts cost, on a real control plane."""
-    module = [sys.executable, "-m", "tests.benchmarks.operator_scale", f"--experts={experts}"]
-    measured = subprocess.run(module, check=True, stdout=subprocess.PIPE, cwd=ROOT)
+    return _module("operator_scale", f"--experts={experts}")
+
+
+def agent_memory(adapters: int) -> Any:
+    """What an agent weighs that knows many adapters."""
+    return _module("agent_memory", f"--adapters={adapters}")
+
+
+def _module(name: str, *arguments: str) -> Any:
+    command = [sys.executable, "-m", f"tests.benchmarks.{name}", *arguments]
+    measured = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT)
     return json.loads(measured.stdout)
 
 
