@@ -21,6 +21,7 @@ import pytest
 from nanodex.api.reasons import Reason
 from nanodex.errors import UserError
 from nanodex.inference import AdapterState, ServedExpert, ask, find_server, start_detached, stop
+from nanodex.inference.calibration import measured, with_damage
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -162,6 +163,30 @@ def test_the_base_model_is_itself_beside_adapter_traffic_in_every_slot(served: A
     assert "--max-loras 5 " in command
 
 
+def test_log_probabilities_in_a_batch_with_adapters_leave_the_engine_alive(served: Any) -> None:
+    # All of the prompt's, as the agent asks for them itself when it proves an adapter.
+    asked = {"echo": True, "logprobs": 1, "max_tokens": 4}
+    models = ["team/good", "base", "team/other", "base"] * 2
+    engine = _engine(served).pid
+    alone = {model: complete(served, model, **asked).json() for model in set(models)}
+
+    with ThreadPoolExecutor(2 * len(models)) as pool:
+        plain = [pool.submit(text, served, model) for model in models]
+        together = list(pool.map(lambda model: complete(served, model, **asked), models))
+        assert all(answer.result() for answer in plain)
+
+    for model, answer in zip(models, together, strict=True):
+        assert answer.status_code == 200, answer.text
+        values = _logprobs(answer.json())
+        assert len(values) > 10
+        assert values == pytest.approx(_logprobs(alone[model]), abs=1e-2)
+    assert _engine(served).pid == engine
+
+
+def _logprobs(answer: Any) -> list[float]:
+    return list(answer["choices"][0]["logprobs"]["token_logprobs"][1:])
+
+
 def test_the_socket_lies_in_a_folder_that_others_cannot_enter(served: Any) -> None:
     assert (served.state / "run").stat().st_mode & 0o777 == 0o700
     assert (served.state / "run" / "engine.sock").is_socket()
@@ -228,6 +253,28 @@ def test_a_running_server_takes_other_experts_without_a_new_start(
     assert complete(served, "team/good").json()["model"] == f"team/good@{99:012x}"
     assert text(served, "team/good") != old
     assert text(served, "team/other") == other
+
+
+def test_a_limit_is_calibrated_between_the_right_adapter_and_a_damaged_one(
+    served: Any,
+    base_model: Path,
+    adapters: Any,
+    make_expert: Callable[..., ServedExpert],
+    tmp_path: Path,
+) -> None:
+    right = make_expert("good", adapters.later, 99)
+    damaged = with_damage(right, folder=tmp_path / "damaged")
+    experts = [right, make_expert("other", adapters.other, 2)]
+    info = start_detached(
+        served.config, base_model=base_model, experts=[*experts, damaged], state=served.state
+    )
+
+    found = measured(info, expert=right, damaged=damaged, dtype="float32")
+
+    assert found.right < 0.005 < found.damaged < found.base
+    assert found.base_itself < 0.005
+    assert found.right < float(found.parity_limit) < found.damaged
+    start_detached(served.config, base_model=base_model, experts=experts, state=served.state)
 
 
 def test_metrics_are_told_by_expert(served: Any) -> None:
