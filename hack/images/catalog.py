@@ -77,7 +77,10 @@ IMAGES: dict[str, Image] = {
             repository="nanodex-vllm-cpu",
             above="torch",
             budget=7600,
-            imports=("nanodex.inference", "vllm"),
+            imports=("nanodex.inference", "vllm", "torch"),
+            # vLLM goes on without its kernels, up to the first one that it calls.
+            tries="import ctypes, pathlib; origin = sys.modules['vllm'].__file__; "
+            "[ctypes.CDLL(str(one)) for one in pathlib.Path(origin).parent.glob('_C_AVX2*.so')]",
             lacks=("trl", "peft", "kopf", "kubernetes", "pip"),
         ),
     )
