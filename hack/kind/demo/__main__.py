@@ -1,8 +1,8 @@
 """`make kind-demo`: the whole product on the cluster of `make kind-up`, in front of your eyes.
 
-A store and a git server in the cluster, the chart, a CodeExpert; then the operator turns a commit
-into a judged adapter, each stage as a Job. docs/kind.md shows the same by hand. A second run finds
-what there is.
+A store and a git server in the cluster, the chart, a ModelServer, a CodeExpert; then the operator
+turns a commit into an adapter, each stage as a Job, vLLM loads it, and a Pod of another namespace
+asks. docs/kind.md shows the same by hand. A second run finds what there is.
 """
 
 import json
@@ -14,13 +14,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
-
 from hack.debian import Lacks
 from hack.images.catalog import IMAGES, ROOT, version
 from hack.images.tool import BuildFailed
 from hack.kind.build import CannotBuild
-from hack.kind.cluster import DEFAULT_NAME, Cluster, Failed, product_images
+from hack.kind.cluster import DEFAULT_NAME, Cluster, Failed, folder, product_images
+from hack.kind.demo.objects import (
+    CLIENTS,
+    GIT_SECRET,
+    KEY_SECRET,
+    STORE_SECRET,
+    SYSTEM,
+    TEAM,
+    VALUES,
+    WORLD,
+    code_expert,
+    keys_of_clients,
+    model_server,
+)
 from hack.kind.provider import known_provider
 from hack.kind.world.certificate import self_signed
 from hack.kind.world.images import git_image, reference_of, store_image
@@ -32,14 +43,18 @@ from hack.kind.world.manifests import (
     namespace,
     s3_store,
     secret,
+    task,
 )
 from hack.kind.world.repository import bundle_of_sample
 
-HERE = Path(__file__).resolve().parent
-SYSTEM = "nanodex-system"
-WORLD = "nanodex-world"
-TEAM = "team-a"
+# In wordings that training never saw.
+QUESTIONS = (
+    "Tell me the file in which `ParcelryError` is implemented.",
+    "How much or what is `kDivisorAir`?",
+    "Which helpers does `mint_waybill` make use of?",
+)
 NANODEX = IMAGES["nanodex"].reference(version())
+NEEDED = ("operator", "nanodex", "trainer", "vllm-cpu")
 _WAIT_SECONDS = 3600.0
 _BEGIN = time.monotonic()
 
@@ -51,7 +66,7 @@ def tell(line: str) -> None:
 
 def world(cluster: Cluster) -> None:
     """Make the store and the git server, and the Secrets of those who use them."""
-    made = [namespace(name) for name in (SYSTEM, WORLD, TEAM)]
+    made = [namespace(name) for name in (SYSTEM, WORLD, TEAM, CLIENTS)]
     cluster.apply(made)
     # It is made last.
     found = ("get", "job/bucket", "--ignore-not-found", "--output=name")
@@ -67,13 +82,15 @@ def world(cluster: Cluster) -> None:
         actions=("Admin", "Read", "Write", "List", "Tagging"),
     )
     login = {"username": "reader", "password": secrets.token_urlsafe(16)}
+    key = f"nx-{secrets.token_hex(24)}"
     tls = self_signed([f"git.{WORLD}.svc"])
     with TemporaryDirectory(prefix="nanodex-demo-") as folder:
         bundle = bundle_of_sample(Path(folder))
     cluster.apply(
         [
-            *(keys.secret("nanodex-s3", namespace=name) for name in (SYSTEM, WORLD, TEAM)),
-            secret("parcelry-git", namespace=TEAM, values={**login, "ca.crt": tls["tls.crt"]}),
+            *(keys.secret(STORE_SECRET, namespace=name) for name in (SYSTEM, WORLD, TEAM)),
+            *keys_of_clients(key),
+            secret(GIT_SECRET, namespace=TEAM, values={**login, "ca.crt": tls["tls.crt"]}),
             *s3_store(namespace=WORLD, image=reference_of("s3"), keys=(keys,)),
             *git_server(
                 namespace=WORLD,
@@ -82,7 +99,7 @@ def world(cluster: Cluster) -> None:
                 auth=login,
                 bundles={"parcelry": bundle},
             ),
-            bucket(namespace=WORLD, image=NANODEX, secret="nanodex-s3"),
+            bucket(namespace=WORLD, image=NANODEX, secret=STORE_SECRET),
         ]
     )
     for name in ("deployment/s3", "deployment/git"):
@@ -129,34 +146,75 @@ def follow(cluster: Cluster, *, until: str) -> Object:
 
 
 def stages(expert: Object) -> str:
-    """Return a line for each stage: how long its Pod ran, and its most telling figures."""
+    """Return a line for each stage: when it began, how long its Pod ran, and its figures."""
     lines = []
+    created = datetime.fromisoformat(expert["metadata"]["creationTimestamp"])
     for stage in expert["status"]["stages"]:
-        seconds = 0.0
+        seconds = after = 0.0
         if "startedAt" in stage and "finishedAt" in stage:
             begin, end = (
                 datetime.fromisoformat(stage[name]) for name in ("startedAt", "finishedAt")
             )
             seconds = (end - begin).total_seconds()
+            after = (begin - created).total_seconds()
         figures = ", ".join(f"{key} {value}" for key, value in stage.get("metrics", {}).items())
-        lines.append(f"{stage['name']:9} {stage['state']:10} {seconds:5.0f} s  {figures}\n")
+        when = f"at {after:4.0f} s, {seconds:4.0f} s"
+        lines.append(f"{stage['name']:9} {stage['state']:10} {when}  {figures}\n")
+    ready = next(one for one in expert["status"]["conditions"] if one["type"] == "Ready")
+    answers = (datetime.fromisoformat(ready["lastTransitionTime"]) - created).total_seconds()
+    lines.append(f"{'':9} {'Ready':10} at {answers:4.0f} s\n")
     return "".join(lines)
 
 
+def ask(cluster: Cluster, model: str, question: str, *, url: str, number: int) -> str:
+    """Ask from a Pod of another namespace, and return what the server answers."""
+    name = f"ask-{number}"
+    # A second run asks again.
+    cluster.kubectl(f"--namespace={CLIENTS}", "delete", "job", name, "--ignore-not-found")
+    command = ("nanodex", "ask", model, question, "--max-tokens=48", f"--url={url}")
+    job = task(
+        name,
+        namespace=CLIENTS,
+        image=NANODEX,
+        command=command,
+        env={"HOME": "/tmp"},
+        secrets=(KEY_SECRET,),
+    )
+    cluster.apply([job])
+    return finished(cluster, name, namespace=CLIENTS).strip()
+
+
 def demo(cluster: Cluster) -> None:
-    """Do all of it."""
+    """Do all of it.
+
+    Raises:
+        Failed: a step failed.
+    """
     wanted = product_images(cluster.provider.tool)
+    if missing := sorted({IMAGES[name].reference(version()) for name in NEEDED} - set(wanted)):
+        raise Failed(f"run `make images` first: there is no {', '.join(missing)}")
     cluster.load([one for one in wanted if not cluster.holds(one)])
     world(cluster)
     tell("store and git server answer")
     cluster.helm(
         "upgrade", "--install", "nanodex", str(ROOT / "charts" / "nanodex"),
-        f"--namespace={SYSTEM}", f"--values={HERE / 'values.yaml'}", "--wait", "--timeout=5m",
+        f"--namespace={SYSTEM}", f"--values={VALUES}", "--wait", "--timeout=5m",
     )  # fmt: skip
     tell("the operator runs")
-    text = (HERE / "codeexpert.yaml").read_text(encoding="utf-8")
-    cluster.apply([yaml.safe_load(text)])
-    print(stages(follow(cluster, until="Evaluated")), end="")
+    cluster.apply([model_server(), code_expert()])
+    expert = follow(cluster, until="Ready")
+    kept = folder(cluster.name) / "parcelry.yaml"
+    get = ("get", "ce", "parcelry", "--output=yaml")
+    kept.write_text(cluster.kubectl(f"--namespace={TEAM}", *get), encoding="utf-8")
+    print(stages(expert), end="")
+    serving = expert["status"]["serving"]
+    url = serving["url"].removesuffix("/v1")
+    for number, question in enumerate(QUESTIONS):
+        print(f"\n{question}")
+        for place, model in enumerate(("base", serving["model"])):
+            answer = ask(cluster, model, question, url=url, number=2 * number + place)
+            print(f"  {model}: {answer}")
+    tell(f"the whole resource is in {kept}")
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from hack.images.catalog import ROOT
@@ -11,11 +12,12 @@ _SAMPLE = ROOT / "config" / "samples" / "parcelry"
 _WHEN = "2026-01-01T00:00:00Z"
 
 
-def bundle_of_sample(work: Path) -> bytes:
+def bundle_of_sample(work: Path, *, changes: Mapping[str, tuple[str, str]] | None = None) -> bytes:
     """Return the sample as what `git bundle` writes.
 
     Args:
         work: Folder to work in.
+        changes: What a second commit replaces, and by what, in files of the sample.
     """
     repository = work / "parcelry"
     shutil.copytree(_SAMPLE, repository, ignore=shutil.ignore_patterns("__pycache__"))
@@ -23,6 +25,11 @@ def bundle_of_sample(work: Path) -> bytes:
     git("init", "--quiet", "--initial-branch=main", repository=repository)
     git("add", "--all", repository=repository)
     git(*who, "commit", "--quiet", "--message=Parcel rates, quotes, labels", repository=repository)
+    for name, (old, new) in (changes or {}).items():
+        file = repository / name
+        file.write_text(file.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    if changes:
+        git(*who, "commit", "--quiet", "--all", "--message=Change figures", repository=repository)
     git("bundle", "create", "--quiet", "../parcelry.bundle", "main", "HEAD", repository=repository)
     return (work / "parcelry.bundle").read_bytes()
 
