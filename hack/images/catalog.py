@@ -59,7 +59,7 @@ IMAGES: dict[str, Image] = {
             budget=550,
             imports=("nanodex.cli", "nanodex.extractor", "nanodex.dataset", "nanodex.inference"),
             lacks=(*_TORCH, "kopf", "kubernetes", "pip", "setuptools"),
-            programs=("git",),
+            programs=("git", "sleep"),
         ),
         Image(name="torch", repository="nanodex-torch", budget=5600, imports=("torch",)),
         Image(
@@ -78,6 +78,7 @@ IMAGES: dict[str, Image] = {
             above="torch",
             budget=7600,
             imports=("nanodex.inference", "vllm", "torch"),
+            programs=("rm", "sleep"),
             # vLLM goes on without its kernels, up to the first one that it calls.
             tries="import ctypes, pathlib; origin = sys.modules['vllm'].__file__; "
             "[ctypes.CDLL(str(one)) for one in pathlib.Path(origin).parent.glob('_C_AVX2*.so')]",
