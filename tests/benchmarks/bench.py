@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--training-examples", type=int, default=160)
     parser.add_argument("--experts", type=int, default=1000, help="CodeExperts of the operator")
     parser.add_argument("--adapters", type=int, default=200, help="adapters that an agent knows")
+    parser.add_argument("--adapter", type=Path, help="folder of a trained one; absent: train it")
     parser.add_argument("--cache", type=Path, default=ROOT / ".cache" / "bench")
     arguments = parser.parse_args()
     chosen = set(arguments.only.split(","))
@@ -90,7 +91,7 @@ def measured(
         place.mkdir()
         yield "agent", "streams", agent_speed.figures(place)
         yield "agent", "memory", agent_memory(arguments.adapters)
-    if chosen & {"train", "serve"}:
+    if "train" in chosen or ("serve" in chosen and arguments.adapter is None):
         # Not at the top: measured processes import this module too, and would weigh more.
         import training_speed
 
@@ -112,15 +113,12 @@ def measured(
         import serving_speed
 
         tell("serve")
-        yield (
-            "serve",
-            "",
-            serving_speed.figures(
-                adapter=scratch / "t" / "ours" / "trained" / "adapter",
-                base_model=base_model,
-                scratch=scratch,
-            ),
-        )
+        for name, figures in serving_speed.figures(
+            adapter=arguments.adapter or scratch / "t" / "ours" / "trained" / "adapter",
+            base_model=base_model,
+            scratch=scratch,
+        ):
+            yield "serve", name, figures
     if "operator" in chosen:
         tell("operator")
         yield "operator", "", operator(arguments.experts)
