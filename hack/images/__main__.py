@@ -47,18 +47,7 @@ def build(images: Sequence[Image], *, tool: Tool) -> None:
                 arguments=arguments,
                 secrets=secrets,
             )
-            done = subprocess.run(
-                tool.build(recipe),
-                env=tool.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                check=False,
-            )
-            if done.returncode:
-                raise BuildFailed(f"{image.name} could not be built:\n{done.stdout[-4000:]}")
+            tool.make(recipe)
             tell(f"{image.name}: {recipe.reference} in {time.monotonic() - begin:.0f} s")
 
 

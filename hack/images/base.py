@@ -6,14 +6,13 @@ base of build stages only: what an image holds of it is chosen by images/rootfs.
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hack.debian import Lacks, ensure
 from hack.images.catalog import PUBLIC_BASE, REGISTRY
-from hack.images.tool import BuildFailed, Tool
+from hack.images.tool import Tool, run_step
 
 RELEASE = "bookworm"
 DEBIAN = f"{REGISTRY}/nanodex-debian:{RELEASE}"
@@ -60,12 +59,13 @@ def make_debian(tool: Tool, *, tell: Callable[[str], None]) -> None:
         context = Path(name)
         root = context / "root"
         bootstrap(root, packages=_PACKAGES)
-        _run(
-            ["tar", "--create", "--file", str(context / "base.tar"), "--directory", str(root), "."]
-        )
+        tar = ["tar", "--create", f"--file={context / 'base.tar'}", f"--directory={root}"]
+        run_step([*tar, "."])
         shutil.rmtree(root)
         (context / "Containerfile").write_text(_CONTAINERFILE)
-        _run([tool.name, "build", "--tag", DEBIAN, str(context)])
+        run_step(
+            [tool.name, "build", "--tag", DEBIAN, str(context)], environment=tool.environment()
+        )
 
 
 def bootstrap(root: Path, *, packages: tuple[str, ...]) -> None:
@@ -75,13 +75,15 @@ def bootstrap(root: Path, *, packages: tuple[str, ...]) -> None:
         BuildFailed: a step failed.
     """
     include = f"--include={','.join(packages)}"
-    _run(["debootstrap", "--variant=minbase", include, RELEASE, str(root)])
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    debootstrap = ["debootstrap", "--variant=minbase", include, RELEASE, str(root)]
+    run_step(debootstrap, environment=environment)
     sources = root / "etc/apt/sources.list"
     sources.write_text(with_updates(sources.read_text(encoding="utf-8")), encoding="utf-8")
     inside = ["chroot", str(root), "apt-get", "--quiet=2"]
-    _run([*inside, "update"])
-    _run([*inside, "--yes", "upgrade"])
-    _run([*inside, "clean"])
+    run_step([*inside, "update"], environment=environment)
+    run_step([*inside, "--yes", "upgrade"], environment=environment)
+    run_step([*inside, "clean"], environment=environment)
     for left in (root / "var/lib/apt/lists").glob("*debian*"):
         left.unlink()
 
@@ -95,18 +97,3 @@ def with_updates(sources: str) -> str:
         (kind, f"{mirror.rstrip('/')}-security", f"{release}-security"),
     ]
     return "\n".join(" ".join([*line, *components]) for line in lines) + "\n"
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(
-        command,
-        env=os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise BuildFailed(f"{' '.join(command[:3])} failed:\n{done.stdout[-3000:]}")

@@ -27,6 +27,34 @@ class BuildFailed(Exception):
     """An image could not be built; the message ends with what the tool said last."""
 
 
+def run_step(
+    command: list[str], *, failure: str = "", environment: Mapping[str, str] = os.environ
+) -> None:
+    """Run one step of a build to its end.
+
+    Args:
+        command: what to run.
+        failure: what it means when it fails; that it failed when empty.
+        environment: of the command.
+
+    Raises:
+        BuildFailed: it failed.
+    """
+    done = subprocess.run(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        what = failure or f"{' '.join(command[:3])} failed"
+        raise BuildFailed(f"{what}:\n{done.stdout[-4000:]}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """What one build is given."""
@@ -57,6 +85,18 @@ class Tool:
         for key, path in recipe.secrets.items():
             command += ["--secret", f"id={key},src={path}"]
         return [*command, str(recipe.context)]
+
+    def make(self, recipe: Recipe) -> None:
+        """Build an image.
+
+        Raises:
+            BuildFailed: it could not be built.
+        """
+        run_step(
+            self.build(recipe),
+            failure=f"{recipe.reference} could not be built",
+            environment=self.environment(),
+        )
 
     def pull(self, reference: str) -> list[str]:
         """Return the command that fetches an image."""

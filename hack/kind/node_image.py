@@ -7,14 +7,13 @@ a hash of all that it is made of, so a change makes a new one and an unchanged o
 
 import hashlib
 import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hack.images.base import RELEASE, bootstrap
 from hack.images.catalog import REGISTRY
-from hack.images.tool import BuildFailed, Tool
+from hack.images.tool import Tool, run_step
 from hack.kind.build import KUBERNETES, built
 from hack.kind.control_plane import control_plane_images
 from hack.kind.image_store import fill_image_store
@@ -69,11 +68,13 @@ def node_image(tool: Tool, *, tell: Callable[[str], None]) -> str:
         fill_image_store(root, archives=images, tell=tell)
         furnish(root, binaries=binaries)
         tar = ["tar", "--create", f"--file={context / 'node.tar'}", f"--directory={root}"]
-        _run([*tar, "--one-file-system", "."])
+        run_step([*tar, "--one-file-system", "."])
         shutil.rmtree(root)
         (context / "Containerfile").write_text(_CONTAINERFILE)
         # One name in use and none of the versions before it.
-        _run([tool.name, "build", "--tag", reference, str(context)])
+        run_step(
+            [tool.name, "build", "--tag", reference, str(context)], environment=tool.environment()
+        )
     return reference
 
 
@@ -122,17 +123,3 @@ def furnish(root: Path, *, binaries: dict[str, Path]) -> None:
     for name in ("etc/hostname", "etc/resolv.conf"):
         (root / name).unlink(missing_ok=True)
     (root / "etc/machine-id").write_text("")
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise BuildFailed(f"{' '.join(command[:3])} failed:\n{done.stdout[-3000:]}")

@@ -3,7 +3,6 @@
 import hashlib
 import importlib.metadata
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,16 +71,5 @@ def git_image(tool: Tool, *, tell: Callable[[str], None]) -> str:
         arguments={"BASE": find_base(tool, tell=tell)},
         secrets={},
     )
-    done = subprocess.run(
-        tool.build(recipe),
-        env=tool.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise BuildFailed(f"the git server could not be built:\n{done.stdout[-4000:]}")
+    tool.make(recipe)
     return reference
