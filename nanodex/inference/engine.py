@@ -28,6 +28,9 @@ from nanodex.inference.engine_log import tail
 _MAX_SOCKET_PATH = 107
 _TERMINATE_SECONDS = 15.0
 _HEALTH_EVERY_SECONDS = 0.25
+# vLLM mostly ends by itself once its core is dead, and says why; with a call to it in flight never.
+_GONE_SECONDS = 3.0
+_LOOK_SECONDS = 1.0
 
 
 class EngineRecord(Contract):
@@ -104,20 +107,35 @@ class Engine:
             on_wait(waited)
             await asyncio.sleep(_HEALTH_EVERY_SECONDS)
 
-    async def wait_dead(self) -> int:
-        """Wait until the API server ends; returns its exit status."""
-        return await self._running().wait()
+    async def wait_ended(self, is_gone: Callable[[], Awaitable[bool]]) -> str:
+        """Wait until the API server ends or is of no more use; returns which.
 
-    async def stop(self) -> None:
-        """End all processes of the engine: SIGTERM, then SIGKILL to what is left."""
+        Args:
+            is_gone: whether the engine's core is dead or nobody listens.
+        """
+        process = self._running()
+        gone_since: float | None = None
+        while process.returncode is None:
+            if not await is_gone():
+                gone_since = None
+            elif gone_since is None:
+                gone_since = time.monotonic()
+            elif time.monotonic() - gone_since > _GONE_SECONDS:
+                return "its core is dead"
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _LOOK_SECONDS)
+        return f"it ended with status {process.returncode}"
+
+    async def stop(self, *, grace_seconds: float = _TERMINATE_SECONDS) -> None:
+        """End all processes of the engine: SIGTERM, and SIGKILL to what is left of it."""
         process = self._process
         if process is None:
             return
         members = _members(process.pid)
-        if process.returncode is None:
+        if process.returncode is None and grace_seconds:
             _signal_group(process.pid, signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), _TERMINATE_SECONDS)
+                await asyncio.wait_for(process.wait(), grace_seconds)
         # Also after a crash: worker processes outlive a killed API server by seconds.
         _signal_group(process.pid, signal.SIGKILL)
         await process.wait()

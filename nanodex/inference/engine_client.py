@@ -81,6 +81,14 @@ class EngineClient:
             return False
         return status == 200
 
+    async def gone(self) -> bool:
+        """Whether the engine says that it is unhealthy, or nobody listens; slow is neither."""
+        try:
+            status, _ = await self._call("GET", "/health", seconds=_CONNECT_SECONDS)
+        except EngineUnreachable as error:
+            return isinstance(error.__cause__, aiohttp.ClientConnectorError)
+        return status != 200
+
     async def models(self) -> dict[str, str]:
         """The adapters that the engine knows: the folder of each, by engine name.
 

@@ -138,7 +138,8 @@ class Supervisor:
             self._directory.engine = EngineState.STARTING
             self._directory.message = why
             self._report()
-            await self._engine.stop()
+            # Whatever it was, nothing is left that it could finish.
+            await self._engine.stop(grace_seconds=0)
             self._directory.restarts += 1
             self._metrics.restarted()
             self._report()
@@ -173,34 +174,39 @@ class Supervisor:
 
     async def _converge_while_alive(self) -> str:
         """Make passes until the engine ends or must be ended; returns why."""
-        dead = asyncio.create_task(self._engine.wait_dead())
-        answered = time.monotonic()
+        # Side by side: a pass may wait long for an engine that is dead.
+        ended = asyncio.create_task(self._engine.wait_ended(self._client.gone))
+        passes = asyncio.create_task(self._converge())
         try:
-            while not dead.done():
-                self._read_desired()
-                self._directory.wanted.clear()
-                try:
-                    more = await self._sync.converge(self._desired)
-                    answered = time.monotonic()
-                except EngineUnreachable as error:
-                    log.warning("the engine does not answer: %s", error)
-                    if time.monotonic() - answered > _HANG_SECONDS:
-                        return "it answered nothing for a minute"
-                else:
-                    if more:
-                        continue
-                    self._became_ready()
-                self._report()
-                wanted = asyncio.create_task(self._directory.wanted.wait())
-                await asyncio.wait(
-                    {dead, wanted},
-                    timeout=float(self._plan.config.sync_seconds),
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                wanted.cancel()
-            return f"it ended with status {dead.result()}"
+            done, _ = await asyncio.wait({ended, passes}, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
         finally:
-            dead.cancel()
+            for task in (ended, passes):
+                task.cancel()
+            await asyncio.wait({ended, passes})
+
+    async def _converge(self) -> str:
+        """Make passes until the engine hangs; returns that it does."""
+        answered = time.monotonic()
+        while True:
+            self._read_desired()
+            self._directory.wanted.clear()
+            try:
+                more = await self._sync.converge(self._desired)
+                answered = time.monotonic()
+            except EngineUnreachable as error:
+                log.warning("the engine does not answer: %s", error)
+                if time.monotonic() - answered > _HANG_SECONDS:
+                    return "it answered nothing for a minute"
+            else:
+                if more:
+                    continue
+                self._became_ready()
+            self._report()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._directory.wanted.wait(), float(self._plan.config.sync_seconds)
+                )
 
     def _read_desired(self) -> None:
         try:

@@ -8,12 +8,16 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from nanodex.errors import TryAgain, UserError
+from nanodex.inference import engine as engine_module
+from nanodex.inference import engine_client
 from nanodex.inference.engine import Engine, prepare_socket_folder
+from nanodex.inference.engine_client import EngineClient
 from nanodex.inference.engine_command import EngineCommand
 
 # An engine with a worker that ignores SIGTERM, as vLLM's may.
@@ -129,6 +133,68 @@ async def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
 
     assert waited == sorted(waited)
     await engine.stop()
+
+
+@pytest.mark.parametrize(
+    ("program", "gone", "says"),
+    [
+        ("import sys, time; time.sleep(0.5); sys.exit(3)", False, "it ended with status 3"),
+        # A call to the dead core that is never answered keeps the API server waiting.
+        ("import time; time.sleep(600)", True, "its core is dead"),
+    ],
+)
+async def test_an_engine_is_of_no_use_once_its_process_or_its_core_is_dead(
+    tmp_path: Path, program: str, gone: bool, says: str
+) -> None:
+    engine = make(tmp_path, program)
+    await engine.start()
+
+    async def is_gone() -> bool:
+        return gone
+
+    async with asyncio.timeout(30):
+        assert await engine.wait_ended(is_gone) == says
+
+    await engine.stop(grace_seconds=0)
+
+
+async def test_an_engine_that_is_unhealthy_for_a_moment_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "_GONE_SECONDS", 0.1)
+    monkeypatch.setattr(engine_module, "_LOOK_SECONDS", 0.06)
+    engine = make(tmp_path, "import time; time.sleep(600)")
+    await engine.start()
+    said = iter([True, True, False, True])
+
+    async def is_gone() -> bool:
+        return next(said, False)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(engine.wait_ended(is_gone), 1)
+
+    await engine.stop(grace_seconds=0)
+
+
+async def test_gone_is_who_says_so_or_does_not_listen_and_not_who_is_slow(
+    stand_in: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, client = stand_in
+    assert not await client.gone()
+    engine.healthy = False
+    assert await client.gone()
+
+    nobody = EngineClient(tmp_path / "nobody.sock")
+    assert await nobody.gone()
+    await nobody.aclose()
+
+    monkeypatch.setattr(engine_client, "_CONNECT_SECONDS", 0.2)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "silent.sock"))
+        silent.listen()
+        slow = EngineClient(tmp_path / "silent.sock")
+        assert not await slow.gone()
+        await slow.aclose()
 
 
 def test_a_path_too_long_for_a_socket_is_refused_with_a_hint(tmp_path: Path) -> None:
