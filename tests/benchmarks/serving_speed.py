@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from measuring import spread
 
 from nanodex.api.desired import DesiredSet
 from nanodex.api.parameters import InferenceConfig
-from nanodex.inference import ServedExpert, ServerInfo, ask, running_server
+from nanodex.inference import ServedExpert, ServerInfo, running_server
 from nanodex.inference.desired import desired_for, read_desired, write_desired
 from nanodex.models import BaseModel
 
@@ -45,14 +45,8 @@ def figures(
         config, base_model=base_model.path, experts=experts, state=scratch / "s"
     ) as info:
         yield "start", {"seconds": round(time.perf_counter() - started, 1), "adapters": ADAPTERS}
-        engine = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(info.state / "run" / "engine.sock")),
-            base_url="http://engine",
-            timeout=120,
-        )
         names = [expert.name for expert in experts]
-        with engine:
-            yield "firstToken", _first_tokens(info, engine, expert=names[0])
+        yield "firstToken", _first_tokens(info, expert=names[0])
         yield "throughput", _throughputs(info.url, names)
         yield "newVersion", _new_versions(info, experts, adapter=adapter)
         yield "engineDeath", _engine_death(info, names)
@@ -64,18 +58,23 @@ def _expert(name: str, adapter: Path) -> ServedExpert:
     return ServedExpert(name=name, digest=f"sha256:{digest}", folder=adapter)
 
 
-def _first_tokens(info: ServerInfo, engine: httpx.Client, *, expert: str) -> dict[str, Any]:
-    ways: dict[str, Callable[[int], float]] = {
-        "baseThroughAgent": lambda number: _first_piece(info.url, "base", number),
-        "baseAtEngine": lambda number: _first_piece_at_engine(engine, number),
-        "expertThroughAgent": lambda number: _first_piece(info.url, expert, number),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(REQUESTS + 1):
-        for name, way in ways.items():
-            taken = way(number)
-            if number:  # The first request of each kind warms up.
-                seconds[name].append(taken)
+def _first_tokens(info: ServerInfo, *, expert: str) -> dict[str, Any]:
+    socket = httpx.HTTPTransport(uds=str(info.state / "run" / "engine.sock"))
+    with (
+        httpx.Client(base_url=info.url, timeout=120, trust_env=False) as agent,
+        httpx.Client(transport=socket, base_url="http://engine", timeout=120) as engine,
+    ):
+        ways = {
+            "baseThroughAgent": (agent, "base"),
+            "baseAtEngine": (engine, "base"),
+            "expertThroughAgent": (agent, expert),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for number in range(REQUESTS + 1):
+            for place, (name, (client, model)) in enumerate(ways.items()):
+                taken = _first_piece(client, model, number * len(ways) + place)
+                if number:  # The first request of each kind warms up.
+                    seconds[name].append(taken)
     first_token = {name: spread(taken) for name, taken in seconds.items()}
     ratio = first_token["baseThroughAgent"]["median"] / first_token["baseAtEngine"]["median"]
     return {"seconds": first_token, "agentTimesEngine": round(ratio, 3)}
@@ -162,18 +161,9 @@ def _question(number: int) -> str:
     return f"{number} times: where is the function number {number} defined?"
 
 
-def _first_piece(url: str, model: str, number: int) -> float:
-    started = time.perf_counter()
-    pieces = ask(url, model, _question(number), system="bench", max_tokens=4)
-    next(pieces)
-    taken = time.perf_counter() - started
-    list(pieces)
-    return taken
-
-
-def _first_piece_at_engine(engine: httpx.Client, number: int) -> float:
+def _first_piece(client: httpx.Client, model: str, number: int) -> float:
     request = {
-        "model": "base",
+        "model": model,
         "messages": [
             {"role": "system", "content": "bench"},
             {"role": "user", "content": _question(number)},
@@ -184,7 +174,7 @@ def _first_piece_at_engine(engine: httpx.Client, number: int) -> float:
     }
     started = time.perf_counter()
     taken = 0.0
-    with engine.stream("POST", "/v1/chat/completions", json=request) as answer:
+    with client.stream("POST", "/v1/chat/completions", json=request) as answer:
         answer.raise_for_status()
         for line in answer.iter_lines():
             if taken == 0.0 and _has_content(line):
