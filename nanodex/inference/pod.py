@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import uvloop
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
@@ -289,4 +290,4 @@ def run_pod_agent(plan: PodPlan) -> None:
             loop.add_signal_handler(number, agent.stop)
         await agent.run()
 
-    asyncio.run(run())
+    uvloop.run(run())

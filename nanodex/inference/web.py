@@ -24,7 +24,7 @@ def web_server(app: ASGIApp, *, drain_seconds: int) -> WebServer:
     return WebServer(
         uvicorn.Config(
             app,
-            http="h11",
+            http="httptools",
             ws="none",
             lifespan="off",
             log_config=None,

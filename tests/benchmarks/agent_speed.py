@@ -139,6 +139,8 @@ def _write(writer: asyncio.StreamWriter, event: bytes) -> None:
 
 
 def _agent(path: Path, backend: Path, keys: Path) -> None:
+    import uvloop
+
     from nanodex.api.agent_report import EngineState
     from nanodex.inference.access import KeyFolder
     from nanodex.inference.agent import Agent, build_app
@@ -163,7 +165,7 @@ def _agent(path: Path, backend: Path, keys: Path) -> None:
         )
         await web_server(build_app(agent), drain_seconds=1).serve(sockets=[listening])
 
-    asyncio.run(serve())
+    uvloop.run(serve())
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ def write_base() -> Callable[[Path], None]:
 
 async def _listening(app: Any, **where: Any) -> tuple[uvicorn.Server, "asyncio.Task[None]"]:
     server = uvicorn.Server(
-        uvicorn.Config(app, http="h11", lifespan="off", log_config=None, ws="none", **where)
+        uvicorn.Config(app, http="httptools", lifespan="off", log_config=None, ws="none", **where)
     )
     # Signals are pytest's, also on the main thread.
     server.capture_signals = contextlib.nullcontext  # type: ignore[assignment]

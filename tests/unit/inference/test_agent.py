@@ -67,7 +67,8 @@ UNKNOWN_TARGETS = (
     "/v1/chat/completions/batch", "/v1/chat/completions/", "/v1//chat/completions",
     "//v1/chat/completions", "/v1/chat/../load_lora_adapter", "/v1/./models", "/v1%2Fmodels",
     "/v1/chat%2Fcompletions", "/v1/mod%65ls", "/%76%31/models", "/V1/models", "/v1/models%00",
-    "/v1/models;x", "/health%0d%0aX:y", "http://engine/adapters", "http://engine/v1/models", "*",
+    "/v1/models;x", "/health%0d%0aX:y", "http://engine/adapters", "http://engine//v1/models",
+    "http://engine/v1/load_lora_adapter", "http://engine/v1/./models", "*",
 )  # fmt: skip
 
 
@@ -81,6 +82,13 @@ async def test_everything_but_five_paths_is_404(url: str, stand_in: Any) -> None
             error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
             assert set(error) == {"message", "type", "param", "code"}
     assert stand_in[0].requests == []
+
+
+async def test_the_absolute_form_of_a_path_is_that_path(url: str) -> None:
+    # RFC 9112, 3.2.2: a server must accept it.
+    head = "GET http://engine/v1/models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+    assert (await raw(url, head)).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_the_five_paths(http: httpx.AsyncClient) -> None:
