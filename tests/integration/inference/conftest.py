@@ -91,6 +91,7 @@ class Adapters:
     good: Path
     other: Path
     later: Path
+    third: Path
     learned_nothing: Path
     wrong_layers: Path
     wrong_prefix: Path
@@ -150,6 +151,7 @@ def adapters(
         good=good,
         other=make_adapter(root / "other", seed=2),
         later=make_adapter(root / "later", seed=3),
+        third=make_adapter(root / "third", seed=4),
         learned_nothing=damaged("learned-nothing", silent),
         wrong_layers=damaged("wrong-layers", shifted),
         wrong_prefix=damaged("wrong-prefix", renamed),

@@ -32,6 +32,7 @@ from nanodex.api.desired import DesiredSet, ServedExpert
 from nanodex.api.model_server import ModelServer
 from nanodex.api.stages import StageName
 from nanodex.artifacts import open_store, publish
+from nanodex.inference.placement import placed_folder
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -213,6 +214,14 @@ class Pod:
             return httpx.get(f"{self.url}/health", timeout=10).status_code == 200
         return False
 
+    def slots(self) -> list[int]:
+        """Adapters whose weights the engine holds, whatever names it knows."""
+        transport = httpx.HTTPTransport(uds=str(self.root / "run" / "engine.sock"))
+        with httpx.Client(transport=transport, base_url="http://engine", timeout=30) as engine:
+            answer = engine.post("/collective_rpc", json={"method": "list_loras"})
+        (numbers,) = answer.json()["results"]
+        return sorted(int(number) for number in numbers)
+
 
 def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
@@ -268,7 +277,7 @@ def published(pod: Pod, adapters: Any) -> dict[str, ServedExpert]:
     for what, name in named.items():
         folder = pod.root / "artifacts" / what
         folder.mkdir(parents=True)
-        source = adapters.later if what == "third" else getattr(adapters, what)
+        source = getattr(adapters, what)
         shutil.copytree(source, folder / "adapter", ignore=shutil.ignore_patterns("README.md"))
         key = hashlib.sha256(what.encode()).hexdigest()
         manifest = publish(
@@ -391,6 +400,8 @@ def test_more_experts_than_fit_all_answer_and_the_base_model_stays_itself(
             assert pod.patiently(expert.name)["model"] == expert.pinned_name
             print(f"\n{expert.name}: {time.monotonic() - started:.1f} s")
             assert pod.text("base") == alone
+            # Unloading a name leaves its weights; a third adapter would fill the last slot.
+            assert len(pod.slots()) <= 2
     assert pod.text("team/good") == good
     # Two adapters and the base model in one batch: the last slot of the engine is empty.
     together: dict[str, str] = {}
@@ -407,11 +418,52 @@ def test_more_experts_than_fit_all_answer_and_the_base_model_stays_itself(
     assert together["team/good"] == good
 
 
+def test_a_folder_that_vanishes_takes_nothing_down_and_comes_back_from_the_store(
+    pod: Pod, published: dict[str, ServedExpert]
+) -> None:
+    texts = {model: pod.text(model) for model in ("team/other", "team/third", "team/good")}
+    vanished = placed_folder(pod.root / "adapters", published["good"])
+    vanished.chmod(0o700)
+    shutil.rmtree(vanished)
+
+    # It is in the engine, goes to make room for two others, and is asked for again.
+    for model in ("team/good", "team/other", "team/third", "team/good"):
+        assert pod.text(model) == texts[model]
+
+    assert vanished.is_dir()
+    assert (pod.engine.starts, pod.status()["restarts"]) == (1, 0)
+
+
+def test_while_the_store_is_away_the_engine_answers_and_what_is_new_comes_after(
+    pod: Pod, published: dict[str, ServedExpert]
+) -> None:
+    # For seconds, not for minutes: the agent counts no time of it. It asks again after pauses that
+    # end at two minutes, and what is on the disk is not asked for at all.
+    old, new = published["good"], published["later"].model_copy(update={"active": False})
+    before = pod.text("team/good")
+    store, away = pod.root / "store", pod.root / "store-is-away"
+    store.rename(away)
+
+    pod.want(4, old, new)
+    until(lambda: pod.states().get(new.pinned_name, ("", ""))[1] != "")
+    for _ in range(10):
+        assert pod.text("team/good") == before
+        assert pod.complete(new.pinned_name).status_code == 503
+        time.sleep(0.5)
+    assert pod.states()[new.pinned_name][0] == "pending"
+
+    shutil.rmtree(store, ignore_errors=True)
+    away.rename(store)
+    seconds = until(lambda: pod.complete(new.pinned_name).status_code == 200)
+    print(f"\nfrom the store's return to the new adapter's first answer: {seconds:.1f} s")
+    assert pod.text("team/good") == before
+
+
 def test_a_name_moves_under_a_steady_stream_without_a_failed_or_mixed_answer(
     pod: Pod, published: dict[str, ServedExpert]
 ) -> None:
     old, new = published["good"], published["later"]
-    pod.want(4, old)
+    pod.want(5, old)
     until(lambda: set(pod.states()) == {old.pinned_name})
     before = pod.text("team/good")
     stop = threading.Event()
@@ -428,9 +480,9 @@ def test_a_name_moves_under_a_steady_stream_without_a_failed_or_mixed_answer(
     for one in streams:
         one.start()
     until(lambda: len(seen) >= len(streams))
-    pod.want(5, old, new.model_copy(update={"active": False}))
+    pod.want(6, old, new.model_copy(update={"active": False}))
     until(lambda: pod.states().get(new.pinned_name, ("",))[0] == "loaded")
-    pod.want(6, new)
+    pod.want(7, new)
     until(lambda: seen[-1][1] == new.pinned_name)
     until(lambda: set(pod.states()) == {new.pinned_name})
     time.sleep(2)
