@@ -13,21 +13,28 @@ from pathlib import Path
 import pytest
 
 from hack.debian import Lacks
-from hack.images.catalog import REGISTRY, version
+from hack.images.catalog import REGISTRY, ROOT, version
 from hack.images.tool import BuildFailed
-from hack.kind.build import CannotBuild
+from hack.kind.build import CannotBuild, built
 from hack.kind.cluster import DEFAULT_NAME, Cluster, product_images
 from hack.kind.cluster import kubeconfig as kubeconfig_of
+from hack.kind.demo.objects import TEAM
 from hack.kind.provider import find_provider
 from hack.kind.world.images import git_image, store_image
 from hack.kind.world.repository import bundle_of_sample
+from tests.cluster.faults import Faults
+from tests.cluster.kubectl import Kubectl
+from tests.cluster.product import OTHER_TEAM, Product, artifacts, foreign_operators
 from tests.cluster.world import World
 from tests.controlplane.api import Api
 from tests.controlplane.kubeconfig import checked_kubeconfig
+from tests.helm import Helm
 from tests.machine import made
 
 KUBECONFIG_VARIABLE = "NANODEX_TEST_KUBECONFIG"
 IMAGES_VARIABLE = "NANODEX_TEST_IMAGES"
+KEPT = ROOT / ".cache" / "cluster"
+_FAULTS: pytest.StashKey[Faults] = pytest.StashKey()
 _PREPARED: pytest.StashKey["Prepared | Exception"] = pytest.StashKey()
 
 
@@ -110,3 +117,57 @@ def world(
         yield world
     finally:
         world.remove()
+
+
+@pytest.fixture(scope="session")
+def faults(pytestconfig: pytest.Config) -> Faults:
+    """The table of what each fault cost."""
+    return pytestconfig.stash.setdefault(_FAULTS, Faults())
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the table, and keep it."""
+    found = config.stash.get(_FAULTS, None)
+    if found is None or not found.rows:
+        return
+    terminalreporter.section("what each fault cost")
+    terminalreporter.write(found.table())
+    KEPT.mkdir(parents=True, exist_ok=True)
+    (KEPT / "faults.txt").write_text(found.table(), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def product(
+    world: World, kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Product]:
+    """The release, with a ModelServer and two experts of which nobody has looked at yet."""
+    if places := foreign_operators(world.api):
+        pytest.fail(f"an operator is at work in {', '.join(places)}: uninstall it first")
+    binaries = built(["helm", "kubectl"])
+    product = Product(
+        world,
+        helm=Helm(binaries["helm"], folder=tmp_path_factory.mktemp("helm"), kubeconfig=kubeconfig),
+        kubectl=Kubectl(binaries["kubectl"], kubeconfig=kubeconfig),
+        registry=os.environ.get(IMAGES_VARIABLE, REGISTRY),
+    )
+    try:
+        product.build()
+        product.want("parcelry", namespace=TEAM, quick=False)
+        product.want("parcelry", namespace=OTHER_TEAM)
+        yield product
+        artifacts(KEPT, product)
+    finally:
+        # What the demo made is the demo's.
+        if not world.adopted:
+            product.remove()
+
+
+@pytest.fixture(scope="session")
+def served(product: Product) -> Product:
+    """The product, once both experts answer and somebody asks one of them without a pause."""
+    for team in (TEAM, OTHER_TEAM):
+        product.until(lambda team=team: product.is_ready(team), seconds=2400)  # type: ignore[misc]
+    product.begin_traffic()
+    return product

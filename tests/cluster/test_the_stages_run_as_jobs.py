@@ -11,6 +11,7 @@ import pytest
 from nanodex_operator.manifests.jobs import build_job
 from nanodex_operator.settings import Settings
 
+from hack.kind.demo.objects import GIT_SECRET
 from nanodex.api.code_expert import CodeExpert
 from nanodex.api.identity import Images, Pinned, identify
 from nanodex.api.manifest import TerminationMessage
@@ -65,7 +66,7 @@ class Run:
 def run(world: World) -> Run:
     world.tenant(TENANT)
     spec = {
-        "source": {"git": {"url": world.repository("parcelry"), "secretRef": {"name": "git"}}},
+        "source": {"git": {"url": world.repository("parcelry"), "secretRef": {"name": GIT_SECRET}}},
         "baseModel": {"uri": "bundled://smollm2-135m-instruct"},
         "dataset": {"maxFacts": 8, "formsPerFact": 4},
         "training": {

@@ -1,10 +1,13 @@
 """What surrounds nanodex in the tests' cluster, and the looks that tests take at Pods."""
 
+import base64
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from hack.kind.demo.objects import GIT_SECRET, STORE_SECRET, TEAM, WORLD
 from hack.kind.world.images import reference_of
 from hack.kind.world.manifests import (
     BUCKET,
@@ -20,7 +23,6 @@ from hack.kind.world.manifests import (
 from tests.controlplane.api import Api, Object
 from tests.controlplane.certificates import Authority
 
-WORLD = "nanodex-test-world"
 _READY_SECONDS = 180
 
 
@@ -32,6 +34,9 @@ class World:
         self.images = images
         self._registry = registry
         self._authority = Authority("nanodex tests")
+        self._trusted = self._authority.certificate.decode()
+        # Whether the demo made it: then it stays.
+        self.adopted = False
         self.password = secrets.token_urlsafe(16)
         self.keys = Keys(
             name="tests",
@@ -48,7 +53,7 @@ class World:
 
     @property
     def store(self) -> str:
-        """Where artifacts are kept."""
+        """Where artifacts of a test of its own are kept."""
         return f"s3://{BUCKET}/tests"
 
     def repository(self, name: str) -> str:
@@ -56,7 +61,10 @@ class World:
         return f"https://git.{WORLD}.svc:{HTTPS_PORT}/{name}.git"
 
     def build(self, *, bundles: Mapping[str, bytes]) -> None:
-        """Make store and git server, and wait until they answer."""
+        """Make store and git server, and wait until they answer; the demo's are taken over."""
+        if self.api.find("v1/secrets", GIT_SECRET, namespace=TEAM) is not None:
+            self._adopt()
+            return
         self.tenant(WORLD)
         server = self._authority.server("git", hosts=[f"git.{WORLD}.svc"])
         for body in (
@@ -74,8 +82,40 @@ class World:
             self.wait_for_deployment(name, namespace=WORLD)
         self._make_bucket()
 
+    def _adopt(self) -> None:
+        self.adopted = True
+        git = self._values(GIT_SECRET, namespace=TEAM)
+        self.password, self._trusted = git["password"], git["ca.crt"]
+        store = self._values(STORE_SECRET, namespace=TEAM)
+        self.keys = replace(
+            self.keys,
+            access_key=store["AWS_ACCESS_KEY_ID"],
+            secret_key=store["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def _values(self, name: str, *, namespace: str) -> dict[str, str]:
+        data = self.api.get("v1/secrets", name, namespace=namespace)["data"]
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+    def reseed(self, bundles: Mapping[str, bytes]) -> None:
+        """Give the git server other commits: a new Pod of it begins with them."""
+        data = {f"{name}.bundle": base64.b64encode(one).decode() for name, one in bundles.items()}
+        self.api.patch("v1/configmaps", "git-seed", {"binaryData": data}, namespace=WORLD)
+        for pod in self.api.find_all(
+            "v1/pods", namespace=WORLD, labels="app.kubernetes.io/name=git"
+        ):
+            self.api.delete("v1/pods", pod["metadata"]["name"], namespace=WORLD)
+
+    def hide_store(self, *, hidden: bool) -> None:
+        """Take the store off the network, or put it back: a Pod of it that ends forgets."""
+        name = "nobody" if hidden else "s3"
+        selector = {"spec": {"selector": {"app.kubernetes.io/name": name}}}
+        self.api.patch("v1/services", "s3", selector, namespace=WORLD)
+
     def remove(self) -> None:
         """Remove all namespaces that were made."""
+        if self.adopted:
+            return
         for name in self._namespaces:
             self.api.delete("v1/namespaces", name)
 
@@ -83,19 +123,18 @@ class World:
         """Make a restricted namespace with the Secrets of somebody who learns a repository."""
         self._namespaces.append(name)
         self.apply(namespace(name))
-        self.apply(self.keys.secret("nanodex-s3", namespace=name))
-        self.apply(
-            secret(
-                "git",
-                namespace=name,
-                values={
-                    "username": "reader",
-                    "password": self.password,
-                    "ca.crt": self._authority.certificate.decode(),
-                },
-            )
-        )
+        self.apply(self.keys.secret(STORE_SECRET, namespace=name))
+        self.apply(self.git_secret(GIT_SECRET, namespace=name))
         return name
+
+    def git_secret(self, name: str, *, namespace: str) -> Object:
+        """Return the Secret that opens the git server."""
+        values = {
+            "username": "reader",
+            "password": self.password,
+            "ca.crt": self._trusted,
+        }
+        return secret(name, namespace=namespace, values=values)
 
     def apply(self, body: Object) -> Object:
         """Apply an object."""
@@ -150,7 +189,7 @@ class World:
             time.sleep(0.5)
 
     def _make_bucket(self) -> None:
-        self.apply(bucket(namespace=WORLD, image=self.images["nanodex"], secret="nanodex-s3"))
+        self.apply(bucket(namespace=WORLD, image=self.images["nanodex"], secret=STORE_SECRET))
         pod = self.wait_for_job("bucket", namespace=WORLD, seconds=_READY_SECONDS)
         assert pod["status"]["phase"] == "Succeeded", self.explain(WORLD)
 

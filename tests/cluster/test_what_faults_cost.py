@@ -1,0 +1,221 @@
+"""Faults of a cluster, each while somebody asks: the right state at the end, and what it cost."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from hack.kind.demo.objects import SYSTEM, TEAM
+from hack.kind.world.repository import bundle_of_sample
+from tests.cluster.faults import Faults
+from tests.cluster.product import EXPERTS, OTHER_TEAM, SERVER, Product, conditions
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3000)]
+_CHANGE = {"native/volumetric.hpp": ("kDivisorAir = 6000", "kDivisorAir = 5000")}
+# Every process of the container but its first, which no signal from inside can kill.
+_KILL_WORKERS = """\
+import os, signal
+for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
+    if pid not in (1, os.getpid()):
+        os.kill(pid, signal.SIGKILL)
+"""
+
+
+def _pause(served: Product) -> float:
+    """Wait for an answer, so that what fails later has one reason; returns when."""
+    begin = time.time()
+    served.until(lambda: _answered(served, since=begin), seconds=300)
+    return time.time()
+
+
+def _answered(served: Product, *, since: float) -> bool:
+    return any(one["status"] == 200 for one in served.traffic(since=since))
+
+
+def test_a_set_that_is_edited_by_hand_is_put_right(served: Product, faults: Faults) -> None:
+    begin = _pause(served)
+    name = f"ms-{SERVER}"
+    before = served.api.get("v1/configmaps", name, namespace=SYSTEM)["data"]
+    served.api.patch("v1/configmaps", name, {"data": {"set.json": "{}"}}, namespace=SYSTEM)
+
+    def put_right() -> bool:
+        now = served.api.get("v1/configmaps", name, namespace=SYSTEM)["data"]["set.json"]
+        return f"{TEAM}/parcelry" in now
+
+    served.until(put_right, seconds=120)
+    seconds = time.time() - begin
+    assert before
+    time.sleep(10)
+    seen = served.traffic(since=begin)
+    faults.add("ConfigMap edited by hand", seconds=seconds, lost="none", seen=seen)
+    assert not served.failures(since=begin)
+
+
+def test_a_release_that_goes_and_comes_back_takes_over_what_is_there(
+    served: Product, faults: Faults
+) -> None:
+    begin = _pause(served)
+    pod = served.engine_pod()["metadata"]["uid"]
+    jobs = {one["metadata"]["uid"] for one in served.api.find_all("batch/v1/jobs", namespace=TEAM)}
+    served.uninstall()
+    time.sleep(5)
+    assert served.status(TEAM)["active"]
+    back = time.time()
+    served.install()
+    served.until(lambda: served.is_ready(TEAM), seconds=300)
+    seconds = time.time() - back
+    assert served.engine_pod()["metadata"]["uid"] == pod
+    after = {one["metadata"]["uid"] for one in served.api.find_all("batch/v1/jobs", namespace=TEAM)}
+    # It looks for a new commit now and then, and trains nothing.
+    new = after - jobs
+    trained = [
+        one["metadata"]["name"]
+        for one in served.api.find_all("batch/v1/jobs", namespace=TEAM)
+        if one["metadata"]["uid"] in new and "-resolve-" not in one["metadata"]["name"]
+    ]
+    assert not trained
+    seen = served.traffic(since=begin)
+    faults.add("helm uninstall and install", seconds=seconds, lost="none", seen=seen)
+    assert not served.failures(since=begin)
+
+
+def test_an_engine_that_is_killed_comes_back_with_its_adapters(
+    served: Product, faults: Faults
+) -> None:
+    begin = _pause(served)
+    pod = served.engine_pod()
+    name = pod["metadata"]["name"]
+    kill = ("exec", name, "--container=engine", "--", "python3", "-c", _KILL_WORKERS)
+    served.kubectl.run(*kill, namespace=SYSTEM, check=False)
+    served.until(lambda: bool(served.failures(since=begin)), seconds=60)
+    away = time.time()
+    served.until(lambda: _answered(served, since=away), seconds=600)
+    seconds = time.time() - begin
+    after = served.engine_pod()
+    assert after["metadata"]["uid"] == pod["metadata"]["uid"]
+    [engine] = after["status"]["containerStatuses"]
+    assert engine["restartCount"] >= 1
+    seen = served.traffic(since=begin)
+    faults.add("vLLM killed in place, one replica", seconds=seconds, lost="none", seen=seen)
+    served.until(lambda: served.is_ready(TEAM), seconds=300)
+    assert served.status(TEAM)["serving"]["loaded"] == "1/1"
+
+
+def test_a_new_commit_takes_over_whatever_happens_to_its_training(
+    served: Product, faults: Faults, tmp_path: Path
+) -> None:
+    begin = _pause(served)
+    old = served.status(TEAM)["active"]["digest"]
+    # One training at a time: two cores have no room for another.
+    served.api.patch(EXPERTS, "parcelry", {"spec": {"suspend": True}}, namespace=OTHER_TEAM)
+    served.push(bundle_of_sample(tmp_path, changes=_CHANGE))
+
+    def steps() -> int:
+        entry = served.stage(TEAM, "train")
+        running = entry.get("state") == "Running" and entry["job"] != first
+        return int(entry.get("progress", {}).get("percent", 0)) if running else 0
+
+    first = served.stage(TEAM, "train")["job"]
+    percent = served.until(lambda: steps() or None, seconds=900)
+    job = served.stage(TEAM, "train")["job"]
+
+    killed = time.time()
+    wanted = "app.kubernetes.io/component=operator"
+    [operator] = served.api.find_all("v1/pods", namespace=SYSTEM, labels=wanted)
+    gone = operator["metadata"]["name"]
+    served.api.delete("v1/pods", gone, namespace=SYSTEM, grace_seconds=0)
+    served.until(lambda: steps() > percent, seconds=600)
+    assert served.stage(TEAM, "train")["job"] == job
+    faults.add(
+        "operator killed while training ran",
+        seconds=time.time() - killed,
+        lost="none: the same Job",
+        seen=served.traffic(since=killed),
+    )
+    assert not served.failures(since=killed)
+
+    deleted = time.time()
+    percent = served.until(lambda: steps() or None, seconds=60)
+    labels = f"batch.kubernetes.io/job-name={job}"
+    [pod] = served.api.find_all("v1/pods", namespace=TEAM, labels=labels)
+    served.api.delete("v1/pods", pod["metadata"]["name"], namespace=TEAM)
+    served.until(lambda: served.stage(TEAM, "train").get("state") == "Succeeded", seconds=1500)
+    entry = served.stage(TEAM, "train")
+    resumed, all_steps = int(entry["metrics"]["resumedAt"]), int(entry["metrics"]["steps"])
+    assert resumed > 0, entry
+    assert entry["job"] == job
+    at = round(percent * all_steps / 100)
+    faults.add(
+        "training Pod deleted",
+        seconds=time.time() - deleted,
+        lost=f"{max(0, at - resumed)} of {all_steps} steps",
+        seen=served.traffic(since=deleted),
+    )
+
+    def taken_over() -> bool:
+        return served.is_ready(TEAM) and served.status(TEAM)["active"]["digest"] != old
+
+    served.until(taken_over, seconds=1500)
+    new = served.status(TEAM)["active"]["digest"]
+    _pause(served)
+    seen = served.traffic(since=begin)
+    digests = [one["digest"] for one in seen if one["status"] == 200]
+    assert digests[0] == old
+    assert digests[-1] == new
+    assert digests == sorted(digests, key=[old, new].index), "an answer of the old after the new"
+    faults.add("a new commit takes over", seconds=time.time() - begin, lost="none", seen=seen)
+    assert not served.failures(since=begin)
+
+
+def test_a_missing_secret_and_a_store_that_is_away_are_waited_for(
+    served: Product, faults: Faults
+) -> None:
+    begin = _pause(served)
+    served.want("late", namespace=OTHER_TEAM, git_secret="late-git")
+
+    def failure() -> str:
+        entry = served.stage(OTHER_TEAM, "resolve", name="late")
+        return str(entry.get("failure", {}).get("reason", ""))
+
+    try:
+        reason = served.until(lambda: failure() or None, seconds=180)
+        assert reason == "AuthenticationFailed"
+        made = time.time()
+        served.world.apply(served.world.git_secret("late-git", namespace=OTHER_TEAM))
+        nonce = {"spec": {"retryNonce": "the Secret is there"}}
+        served.api.patch(EXPERTS, "late", nonce, namespace=OTHER_TEAM)
+
+        def resolved() -> bool:
+            found = conditions(served.status(OTHER_TEAM, "late"))
+            return found.get("SourceResolved") == "True"
+
+        served.until(resolved, seconds=180)
+        faults.add("git Secret missing, then there", seconds=time.time() - made, lost="none")
+
+        served.world.hide_store(hidden=True)
+        away = time.time()
+        time.sleep(60)
+        assert not served.failures(since=begin)
+        served.world.hide_store(hidden=False)
+        back = time.time()
+
+        def has_dataset() -> bool:
+            found = conditions(served.status(OTHER_TEAM, "late"))
+            assert found.get("Stalled") != "True", served.status(OTHER_TEAM, "late")
+            return found.get("DatasetReady") == "True"
+
+        served.until(has_dataset, seconds=600)
+        faults.add(
+            "store away for a minute during extract",
+            seconds=time.time() - back,
+            lost="none",
+            seen=served.traffic(since=away),
+        )
+    finally:
+        served.world.hide_store(hidden=False)
+        served.api.delete(EXPERTS, "late", namespace=OTHER_TEAM)
+    gone = "nanodex.dev/expert=late"
+    served.until(
+        lambda: not served.api.find_all("v1/pods", namespace=OTHER_TEAM, labels=gone), seconds=180
+    )
+    assert not served.failures(since=begin)

@@ -1,0 +1,59 @@
+"""Questions without a pause, out of another namespace: what a fault costs is read off them."""
+
+import json
+from typing import Any
+
+from hack.kind.world.manifests import Object, task
+
+POD = "traffic"
+# A second apart, for the engine has two cores with everybody else. Nothing is tried again.
+_ASK = """\
+import json, os, time, urllib.error, urllib.request
+body = json.dumps({"model": os.environ["MODEL"], "max_tokens": 4, "temperature": 0,
+                   "messages": [{"role": "user", "content": "What is `Zone`?"}]}).encode()
+headers = {"Authorization": "Bearer " + os.environ["NANODEX_API_KEY"],
+           "Content-Type": "application/json"}
+while True:
+    said = {"at": time.time(), "status": 0, "digest": "", "error": ""}
+    try:
+        request = urllib.request.Request(os.environ["URL"], data=body, headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            answer.read()
+            said["status"], said["digest"] = answer.status, answer.headers["nanodex-digest"]
+    except urllib.error.HTTPError as error:
+        said["status"], said["error"] = error.code, error.read().decode()[:300]
+    except OSError as error:
+        said["error"] = repr(error)
+    said["seconds"] = round(time.time() - said["at"], 3)
+    print(json.dumps(said), flush=True)
+    time.sleep(1)
+"""
+
+
+def traffic_pod(*, namespace: str, image: str, url: str, model: str, secret: str) -> Object:
+    """Return the Pod that asks for as long as it lives."""
+    job = task(
+        POD,
+        namespace=namespace,
+        image=image,
+        command=("python", "-c", _ASK),
+        env={"URL": f"{url}/chat/completions", "MODEL": model, "HOME": "/tmp"},
+        secrets=(secret,),
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": POD, "namespace": namespace},
+        "spec": job["spec"]["template"]["spec"],
+    }
+
+
+def answers(log: str, *, since: float) -> list[dict[str, Any]]:
+    """Return what was answered from a moment on."""
+    found = [json.loads(line) for line in log.splitlines()]
+    return [one for one in found if one["at"] >= since]
+
+
+def failed(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the answers that no client is content with."""
+    return [one for one in seen if one["status"] != 200]
