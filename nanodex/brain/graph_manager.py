@@ -3,7 +3,6 @@
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -13,11 +12,12 @@ from nanodex.api.progress import Progress
 from nanodex.api.reasons import Reason
 from nanodex.api.records import NodeRecord
 from nanodex.brain.node_typer import Verdict, type_nodes
-from nanodex.brain.summarizer import summarize
+from nanodex.brain.summarizer import CountTokens, summarize
 from nanodex.errors import Interrupted, UserError
-from nanodex.graph.reader import load_graph
+from nanodex.graph.reader import Node, load_graph
 
-_PROGRESS_EVERY = 500
+# Nodes whose summaries are written together, between two words about progress.
+_AT_ONCE = 500
 # Tables in the order of their references; nodes are written apart, with their types.
 _COPIED = ("meta", "files", "parameters", "edges", "refs_unresolved", "raise_sites", "attributes")
 
@@ -39,7 +39,7 @@ def build_brain(
     config: BrainConfig,
     *,
     out: Path,
-    count_tokens: Callable[[str], int],
+    count_tokens: CountTokens,
     progress: Progress,
 ) -> BrainMetrics:
     """Type and summarize every first-party node of `graph`.
@@ -51,8 +51,8 @@ def build_brain(
         graph: graph.sqlite of the extract stage.
         config: limits of a summary.
         out: folder to write to; made where it is missing.
-        count_tokens: tokens of a text by the base model's tokenizer.
-        progress: told about each node.
+        count_tokens: tokens of each text by the base model's tokenizer.
+        progress: told how many nodes are done.
 
     Raises:
         UserError: `graph` is no graph, or holds no first-party node.
@@ -70,33 +70,37 @@ def build_brain(
     size = 0
     temporary = out / "nodes.jsonl.tmp"
     with temporary.open("w", encoding="utf-8", newline="\n") as lines:
-        for done, (identity, verdict) in enumerate(sorted(verdicts.items()), start=1):
-            node = loaded.nodes[identity]
-            summary = summarize(
-                loaded, node, max_tokens=config.max_tokens, count_tokens=count_tokens
+        ordered = sorted(verdicts)
+        for done in range(0, len(ordered), _AT_ONCE):
+            nodes = [loaded.nodes[identity] for identity in ordered[done : done + _AT_ONCE]]
+            summaries = summarize(
+                loaded, nodes, max_tokens=config.max_tokens, count_tokens=count_tokens
             )
-            record = NodeRecord(
-                id=identity,
-                qualified_name=node.qualified_name,
-                kind=node.kind,
-                type=verdict.type,
-                rule=verdict.rule,
-                evidence=verdict.evidence,
-                summary=summary,
-            )
-            lines.write(record.model_dump_json() + "\n")
-            size += len(summary.encode())
-            if done % _PROGRESS_EVERY == 0 or done == len(verdicts):
-                progress.update(done, len(verdicts), unit="nodes")
-                if progress.stopping:
-                    raise Interrupted(
-                        "the brain was stopped",
-                        reason=Reason.INTERRUPTED,
-                        hint="run it again; it takes seconds",
-                    )
+            for node, summary in zip(nodes, summaries, strict=True):
+                lines.write(_record(node, verdicts[node.id], summary).model_dump_json() + "\n")
+                size += len(summary.encode())
+            progress.update(done + len(nodes), len(ordered), unit="nodes")
+            if progress.stopping:
+                raise Interrupted(
+                    "the brain was stopped",
+                    reason=Reason.INTERRUPTED,
+                    hint="run it again; it takes seconds",
+                )
     os.replace(temporary, out / "nodes.jsonl")
     _write_graph(graph, verdicts, out=out / "graph.sqlite")
     return _metrics(verdicts, size)
+
+
+def _record(node: Node, verdict: Verdict, summary: str) -> NodeRecord:
+    return NodeRecord(
+        id=node.id,
+        qualified_name=node.qualified_name,
+        kind=node.kind,
+        type=verdict.type,
+        rule=verdict.rule,
+        evidence=verdict.evidence,
+        summary=summary,
+    )
 
 
 def _write_graph(source: Path, verdicts: dict[int, Verdict], *, out: Path) -> None:

@@ -4,34 +4,43 @@ Sentences come in the order of their worth, so a text that is too long loses its
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nanodex.graph.reader import Graph, Node
+
+# The base model's tokens of each text.
+CountTokens = Callable[[Sequence[str]], list[int]]
 
 _NAMES_SHOWN = 5
 _SENTENCE = re.compile(r"(?<=[.!?])\s")
 
 
 def summarize(
-    graph: Graph, node: Node, *, max_tokens: int, count_tokens: Callable[[str], int]
-) -> str:
-    """Return what the graph proves about `node`, in at most `max_tokens` tokens.
+    graph: Graph, nodes: Sequence[Node], *, max_tokens: int, count_tokens: CountTokens
+) -> list[str]:
+    """Return what the graph proves about each of `nodes`, each in at most `max_tokens` tokens.
 
     Args:
         graph: the whole graph.
-        node: a first-party node.
-        max_tokens: limit of the text, in tokens of the base model.
-        count_tokens: the base model's count for a text; called only where the text has more bytes
+        nodes: first-party nodes.
+        max_tokens: limit of a text, in tokens of the base model.
+        count_tokens: the base model's counts for texts; asked only about those that have more bytes
             than `max_tokens`, for a token is at least one byte.
     """
-    sentences = list(_sentences(graph, node))
-    while sentences:
-        text = " ".join(sentences)
-        if len(text.encode()) <= max_tokens or count_tokens(text) <= max_tokens:
-            return text
-        sentences.pop()
-    # Not even the first sentence fits: cut its bytes, which bound its tokens.
-    return next(_sentences(graph, node)).encode()[:max_tokens].decode(errors="ignore")
+    sentences = [list(_sentences(graph, node)) for node in nodes]
+    texts = [" ".join(ones) for ones in sentences]
+    long = [at for at, text in enumerate(texts) if len(text.encode()) > max_tokens]
+    while long:
+        counts = count_tokens([texts[at] for at in long])
+        long = [at for at, count in zip(long, counts, strict=True) if count > max_tokens]
+        for at in long:
+            first = sentences[at][0]
+            sentences[at].pop()
+            # Where not even the first sentence fits, its bytes are cut, which bound its tokens.
+            cut = first.encode()[:max_tokens].decode(errors="ignore")
+            texts[at] = " ".join(sentences[at]) or cut
+        long = [at for at in long if len(texts[at].encode()) > max_tokens]
+    return texts
 
 
 def first_sentence(docstring: str) -> str:

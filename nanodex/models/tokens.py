@@ -1,14 +1,16 @@
 """Counts tokens with the base model's own tokenizer, without loading torch or transformers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nanodex.api.reasons import Reason
 from nanodex.errors import UserError
 
 
-def token_counter(file: Path) -> Callable[[str], int]:
-    """Return a function that counts the tokens of a text, special tokens not added.
+def token_counter(file: Path) -> Callable[[Sequence[str]], list[int]]:
+    """Return a function that counts the tokens of each text, special tokens not added.
+
+    Many texts at once are counted side by side.
 
     Args:
         file: tokenizer.json, as `resolve_tokenizer` returns it.
@@ -27,7 +29,8 @@ def token_counter(file: Path) -> Callable[[str], int]:
             hint="choose a base model with a fast tokenizer",
         ) from error
 
-    def count(text: str) -> int:
-        return len(tokenizer.encode(text, add_special_tokens=False).ids)
+    def count(texts: Sequence[str]) -> list[int]:
+        # Without the places of tokens in the text, which nobody asks for.
+        return [len(one) for one in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     return count

@@ -14,6 +14,7 @@ from nanodex.brain import build_brain
 from nanodex.dataset import build_dataset
 from nanodex.extractor import extract
 from nanodex.source import open_folder
+from tests.tokens import characters
 
 pytestmark = pytest.mark.integration
 
@@ -29,7 +30,9 @@ def brain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parcelry")
     graph = folder / "graph.sqlite"
     extract(open_folder(PARCELRY), ExtractorConfig(), out=graph, cache=None, progress=Silent())
-    build_brain(graph, BrainConfig(), out=folder / "brain", count_tokens=len, progress=Silent())
+    build_brain(
+        graph, BrainConfig(), out=folder / "brain", count_tokens=characters, progress=Silent()
+    )
     return folder / "brain"
 
 

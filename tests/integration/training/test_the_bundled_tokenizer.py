@@ -39,7 +39,7 @@ sys.modules["torch"] = sys.modules["transformers"] = None
 from pathlib import Path
 from nanodex.models import bundled, token_counter
 count = token_counter(bundled.tokenizer("smollm2-135m-instruct", cache=Path({str(tmp_path)!r})))
-print(count("Which file defines fuel_levy?"))
+print(*count(["Which file defines fuel_levy?"]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from nanodex.api.records import NodeRecord, NodeType
 from nanodex.brain import BrainMetrics, build_brain
 from nanodex.errors import Interrupted, UserError
 from nanodex.graph.reader import load_graph
+from tests.tokens import characters
 
 NODES = [
     (1, "app", "src/app.py", "module", "app", None),
@@ -43,7 +44,7 @@ def graph(tmp_path: Path) -> Path:
 
 
 def build(graph: Path, out: Path) -> BrainMetrics:
-    return build_brain(graph, BrainConfig(), out=out, count_tokens=len, progress=Silent())
+    return build_brain(graph, BrainConfig(), out=out, count_tokens=characters, progress=Silent())
 
 
 def test_each_first_party_node_gets_a_record_in_order(graph: Path, tmp_path: Path) -> None:
@@ -113,6 +114,6 @@ def test_it_stops_when_asked(graph: Path, tmp_path: Path) -> None:
 
     with pytest.raises(Interrupted):
         build_brain(
-            graph, BrainConfig(), out=tmp_path / "out", count_tokens=len, progress=Stopping()
+            graph, BrainConfig(), out=tmp_path / "out", count_tokens=characters, progress=Stopping()
         )
     assert not (tmp_path / "out" / "nodes.jsonl").exists()

@@ -1,6 +1,6 @@
 """A summary says only what the graph proves, and never more than it may."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nanodex.brain.summarizer import first_sentence, summarize
@@ -8,13 +8,14 @@ from nanodex.brain.summarizer import first_sentence, summarize
 MakeRows = Callable[[], Any]
 
 
-def words(text: str) -> int:
-    return len(text.split())
+def words(texts: Sequence[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
 
 
 def summary(rows: Any, name: str, *, max_tokens: int = 200) -> str:
     graph = rows.graph()
-    return summarize(graph, rows.nodes[name], max_tokens=max_tokens, count_tokens=words)
+    [text] = summarize(graph, [rows.nodes[name]], max_tokens=max_tokens, count_tokens=words)
+    return text
 
 
 def parcel(rows: MakeRows) -> Any:
@@ -45,20 +46,23 @@ def test_a_summary_quotes_place_signature_docstring_failure_callees_and_callers(
 def test_a_long_summary_loses_its_last_sentences_first(rows: MakeRows) -> None:
     short = summary(parcel(rows), "app.weigh", max_tokens=12)
     assert short.endswith("Signature: `def weigh(p)`.")
-    assert words(short) <= 12
+    assert words([short]) <= [12]
 
 
 def test_even_one_sentence_keeps_the_limit(rows: MakeRows) -> None:
-    assert (
-        len(
-            summary(
-                rows().node("app." + "very_" * 50 + "long"),
-                "app." + "very_" * 50 + "long",
-                max_tokens=5,
-            ).encode()
-        )
-        <= 200
-    )
+    name = "app." + "very_" * 50 + "long"
+    assert len(summary(rows().node(name), name, max_tokens=5).encode()) <= 5
+
+
+def test_texts_of_several_nodes_are_those_of_each(rows: MakeRows) -> None:
+    graph = parcel(rows)
+    nodes = [graph.nodes[name] for name in ("app.weigh", "app.scale", "app.quote")]
+    together = summarize(graph.graph(), nodes, max_tokens=12, count_tokens=words)
+    apart = [
+        summarize(graph.graph(), [node], max_tokens=12, count_tokens=words)[0] for node in nodes
+    ]
+    assert together == apart
+    assert len(set(apart)) == 3
 
 
 def test_many_callees_are_counted_not_listed(rows: MakeRows) -> None:
@@ -69,11 +73,12 @@ def test_many_callees_are_counted_not_listed(rows: MakeRows) -> None:
 
 
 def test_a_text_with_fewer_bytes_than_tokens_allowed_is_not_counted(rows: MakeRows) -> None:
-    def refuse(text: str) -> int:
+    def refuse(texts: Sequence[str]) -> list[int]:
         raise AssertionError("counted for nothing")
 
     graph = rows().node("app.f")
-    text = summarize(graph.graph(), graph.nodes["app.f"], max_tokens=200, count_tokens=refuse)
+    nodes = [graph.nodes["app.f"]]
+    [text] = summarize(graph.graph(), nodes, max_tokens=200, count_tokens=refuse)
     assert text == "`app.f` is a function in src/app.py, lines 3-9."
 
 

@@ -13,6 +13,7 @@ from nanodex.dataset.naming import Names
 from nanodex.extractor import extract
 from nanodex.graph.reader import Graph, load_graph
 from nanodex.source import open_folder
+from tests.tokens import characters
 
 SHOP = {
     "LICENSE": "MIT License\n\nPermission is hereby granted, free of charge, to any person\n",
@@ -127,7 +128,9 @@ def make_brain(files: dict[str, str], folder: Path) -> Path:
         cache=None,
         progress=Silent(),
     )
-    build_brain(graph, BrainConfig(), out=folder / "brain", count_tokens=len, progress=Silent())
+    build_brain(
+        graph, BrainConfig(), out=folder / "brain", count_tokens=characters, progress=Silent()
+    )
     return folder / "brain"
 
 

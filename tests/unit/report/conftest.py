@@ -28,6 +28,7 @@ from nanodex.dataset import build_dataset
 from nanodex.extractor import extract
 from nanodex.report import build_report
 from nanodex.source import open_folder
+from tests.tokens import characters
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -109,7 +110,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
         progress=Silent(),
     )  # fmt: skip
     build_brain(
-        graph, BrainConfig(), out=root / "brain", count_tokens=lambda text: len(text) // 4,
+        graph, BrainConfig(), out=root / "brain", count_tokens=characters,
         progress=Silent(),
     )  # fmt: skip
     build_dataset(root / "brain", DatasetConfig(), out=root / "dataset", progress=Silent())
