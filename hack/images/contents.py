@@ -5,16 +5,19 @@ import email.parser
 import re
 import tarfile
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import IO
 
 # Files above this size hold no text that anybody wrote.
 _TEXT_BYTES = 1 << 20
 _PROGRAM_FOLDERS = re.compile(r"(usr/(local/)?)?s?bin|opt/[^/]+/bin")
-_METADATA = re.compile(r"opt/[^/]+/site-packages/[^/]+\.dist-info/METADATA")
+_METADATA = re.compile(r"(opt/[^/]+/site-packages/[^/]+\.dist-info)/METADATA")
+_RECORD = re.compile(r"(opt/[^/]+/site-packages/([^/]+\.dist-info))/RECORD")
 _STANZA = re.compile(r"var/lib/dpkg/status\.d/[^/]+")
 _COPYRIGHT = re.compile(r"usr/share/doc/([^/]+)/copyright")
+# Of a distribution that only asks for others.
+_NOTHING = ("holds no files",)
 _DEP5 = re.compile(r"^License: *(\S.*)$", re.MULTILINE)
 _CERTIFICATE = re.compile(
     rb"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----"
@@ -67,6 +70,9 @@ def read_contents(
     contents = Contents()
     looked_for, not_ours = set(traces), set(foreign)
     stanzas: dict[str, email.message.Message] = {}
+    python: dict[str, Package] = {}
+    # Distributions that have no file but those that describe them.
+    empty: set[str] = set()
     copyrights: dict[str, tuple[str, ...]] = {}
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
@@ -83,12 +89,18 @@ def read_contents(
             data = reader.read() if reader else b""
             if any(trace in data for trace in looked_for) or not_ours & certificates(data):
                 contents.traces.append(name)
-            if _METADATA.fullmatch(name):
-                contents.packages.append(_python_package(data))
+            if found := _METADATA.fullmatch(name):
+                python[found[1]] = _python_package(data)
+            elif found := _RECORD.fullmatch(name):
+                if all(line.startswith(f"{found[2]}/") for line in data.decode().splitlines()):
+                    empty.add(found[1])
             elif _STANZA.fullmatch(name):
                 stanzas[PurePosixPath(name).name] = _message(data)
             elif found := _COPYRIGHT.fullmatch(name):
                 copyrights[found[1]] = _debian_licences(data)
+    for place, package in python.items():
+        nothing = not package.licences and place in empty
+        contents.packages.append(replace(package, licences=_NOTHING) if nothing else package)
     for name, stanza in stanzas.items():
         contents.packages.append(
             Package(
@@ -134,13 +146,14 @@ def _python_package(data: bytes) -> Package:
     ]
     # The field License holds whole texts too.
     free = str(metadata["License"] or "").strip().partition("\n")[0][:80]
+    named = [str(expression)] if expression else classifiers or ([free] if free else [])
+    # Some name no licence and hold its text.
+    texts = [f"see {file}" for file in metadata.get_all("License-File", [])]
     return Package(
         kind="pypi",
         name=str(metadata["Name"]),
         version=str(metadata["Version"]),
-        licences=tuple(
-            [str(expression)] if expression else classifiers or [free] if free else classifiers
-        ),
+        licences=tuple(named or texts),
         summary=str(metadata["Summary"] or ""),
     )
 

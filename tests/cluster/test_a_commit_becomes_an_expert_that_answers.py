@@ -58,9 +58,10 @@ def test_no_pod_but_the_operators_has_a_token(served: Product) -> None:
             ]
             assert bool(tokens) == name.startswith(OPERATOR), name
     # And on the disk of the engine's Pod, not only in its manifest.
-    looked = ("exec", served.engine_pod()["metadata"]["name"], "--container=engine", "--", "ls")
-    said = served.kubectl.run(*looked, "/var/run/secrets", namespace=SYSTEM, check=False)
-    assert "No such file" in said or "not found" in said, said
+    engine = served.engine_pod()["metadata"]["name"]
+    look = "import os; print(os.path.exists('/var/run/secrets/kubernetes.io'))"
+    inside = ("exec", engine, "--container=engine", "--", "python3", "-c", look)
+    assert served.kubectl.run(*inside, namespace=SYSTEM).strip() == "False"
 
 
 def test_pods_that_are_not_restricted_are_refused(served: Product) -> None:

@@ -189,6 +189,30 @@ def test_packages_are_read_from_what_installers_leave() -> None:
     assert licence_table(contents.packages).splitlines()[1] == "pypi\tattrs\t26.1.0\tMIT"
 
 
+def test_a_package_may_hold_its_licence_as_a_text_or_nothing_that_needs_one() -> None:
+    def files(name: str, metadata: str, *held: str) -> list[tuple[str, bytes, int]]:
+        place = f"{name}-1.dist-info"
+        record = "".join(f"{file},,\n" for file in (f"{place}/METADATA", *held))
+        head = f"Metadata-Version: 2.4\nName: {name}\nVersion: 1\n{metadata}\n"
+        return [
+            (f"opt/torch/site-packages/{place}/METADATA", head.encode(), 0o644),
+            (f"opt/torch/site-packages/{place}/RECORD", record.encode(), 0o644),
+        ]
+
+    contents = read_contents(
+        tar(
+            *files("meta", "Requires-Dist: other\n"),
+            *files("other", "", "other/__init__.py"),
+            *files("text", "License-File: LICENSE\n", "text.py"),
+        )
+    )
+    assert {one.name: one.licences for one in contents.packages} == {
+        "meta": ("holds no files",),
+        "other": (),
+        "text": ("see LICENSE",),
+    }
+
+
 def test_rights_programs_and_traces_are_found() -> None:
     contents = read_contents(
         tar(
