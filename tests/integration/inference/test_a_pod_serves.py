@@ -214,10 +214,14 @@ class Pod:
             return httpx.get(f"{self.url}/health", timeout=10).status_code == 200
         return False
 
+    def at_engine(self) -> httpx.Client:
+        """A client of the engine itself, past the agent."""
+        transport = httpx.HTTPTransport(uds=str(self.root / "run" / "engine.sock"))
+        return httpx.Client(transport=transport, base_url="http://engine", timeout=30)
+
     def slots(self) -> list[int]:
         """Adapters whose weights the engine holds, whatever names it knows."""
-        transport = httpx.HTTPTransport(uds=str(self.root / "run" / "engine.sock"))
-        with httpx.Client(transport=transport, base_url="http://engine", timeout=30) as engine:
+        with self.at_engine() as engine:
             answer = engine.post("/collective_rpc", json={"method": "list_loras"})
         (numbers,) = answer.json()["results"]
         return sorted(int(number) for number in numbers)
@@ -383,6 +387,31 @@ def _speaks_http(port: int) -> bool:
         httpx.get(f"http://127.0.0.1:{port}/health", timeout=0.5)
         return True
     return False
+
+
+def test_the_status_codes_of_the_engine_are_those_that_the_agent_reckons_with(
+    pod: Pod, adapters: Any
+) -> None:
+    def known() -> dict[str, str]:
+        cards = engine.get("/v1/models").json()["data"]
+        return {card["id"]: card["root"] for card in cards if card["id"] != "base"}
+
+    def load(name: str, folder: str) -> int:
+        body = {"lora_name": name, "lora_path": folder}
+        return engine.post("/v1/load_lora_adapter", json=body).status_code
+
+    before = pod.text("team/good")
+    with pod.at_engine() as engine:
+        models = known()
+        name, folder = next(iter(models.items()))
+        assert load(name, folder) == 400
+        assert load("nobody", str(pod.root / "nowhere")) == 404
+        assert load("cut", str(adapters.truncated)) == 500
+        unknown = engine.post("/v1/unload_lora_adapter", json={"lora_name": "nobody"})
+        assert unknown.status_code == 404
+        # Whatever was said, this does not lie.
+        assert known() == models
+    assert pod.text("team/good") == before
 
 
 def test_more_experts_than_fit_all_answer_and_the_base_model_stays_itself(
