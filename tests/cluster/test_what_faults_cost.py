@@ -11,7 +11,6 @@ from tests.cluster.faults import Faults
 from tests.cluster.product import EXPERTS, OTHER_TEAM, SERVER, Product, conditions
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3000)]
-_CHANGE = {"native/volumetric.hpp": ("kDivisorAir = 6000", "kDivisorAir = 5000")}
 # Every process of the container but its first, which no signal from inside can kill.
 _KILL_WORKERS = """\
 import os, signal
@@ -108,7 +107,9 @@ def test_a_new_commit_takes_over_whatever_happens_to_its_training(
     old = served.status(TEAM)["active"]["digest"]
     # One training at a time: two cores have no room for another.
     served.api.patch(EXPERTS, "parcelry", {"spec": {"suspend": True}}, namespace=OTHER_TEAM)
-    served.push(bundle_of_sample(tmp_path, changes=_CHANGE))
+    # A commit that a cluster which is there already has not seen.
+    divisor = ("kDivisorAir = 6000", f"kDivisorAir = {5000 + int(begin) % 1000}")
+    served.push(bundle_of_sample(tmp_path, changes={"native/volumetric.hpp": divisor}))
 
     def steps() -> int:
         entry = served.stage(TEAM, "train")
@@ -157,12 +158,16 @@ def test_a_new_commit_takes_over_whatever_happens_to_its_training(
 
     served.until(taken_over, seconds=1500)
     new = served.status(TEAM)["active"]["digest"]
+
+    def digests() -> list[str]:
+        return [one["digest"] for one in served.traffic(since=begin) if one["status"] == 200]
+
+    # What is wanted is mounted seconds later.
+    served.until(lambda: new in digests(), seconds=60)
     _pause(served)
-    seen = served.traffic(since=begin)
-    digests = [one["digest"] for one in seen if one["status"] == 200]
-    assert digests[0] == old
-    assert digests[-1] == new
-    assert digests == sorted(digests, key=[old, new].index), "an answer of the old after the new"
+    seen, spoken = served.traffic(since=begin), digests()
+    assert (spoken[0], spoken[-1]) == (old, new)
+    assert spoken == sorted(spoken, key=[old, new].index), "an answer of the old after the new"
     faults.add("a new commit takes over", seconds=time.time() - begin, lost="none", seen=seen)
     assert not served.failures(since=begin)
 
