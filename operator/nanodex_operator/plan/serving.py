@@ -282,7 +282,7 @@ def _problem(
     refused = refused or _refusal(server_of(snapshot, status.serving.server), status.active)
     if refused is not None:
         return refused
-    homeless = status.active is not None and not status.serving.server
+    homeless = status.active is not None and server_of(snapshot, status.serving.server) is None
     return binding.failure if coming is not None or homeless else None
 
 

@@ -98,7 +98,7 @@ def serving(world: World) -> Iterator[Serving]:
 
         node = stack.enter_context(Node(world.plane.kubeconfig, namespaces=[system]))
         agents = [
-            stack.enter_context(StandInAgent(mounted, base_model=BASE["uri"])) for _ in range(3)
+            stack.enter_context(StandInAgent(mounted, base_model=BASE["uri"])) for _ in range(4)
         ]
         # The latest word counts: the first Pod gets the first agent.
         for agent in reversed(agents):
@@ -206,10 +206,15 @@ def test_scaling_by_the_scale_subresource_brings_replicas_that_count(serving: Se
     world = serving.world
     world.until_ready("stays")
 
-    world.api.patch(SERVERS, NAME, {"spec": {"replicas": 3}}, subresource="scale")
+    def scaled(replicas: int) -> None:
+        spec = {"spec": {"replicas": replicas}}
+        world.api.patch(SERVERS, NAME, spec, subresource="scale")
+        world.until(lambda: serving.status().get("readyReplicas") == replicas)
+        world.until(lambda: serving.loaded("stays") == f"{replicas}/{replicas}")
 
-    world.until(lambda: serving.status().get("readyReplicas") == 3)
-    world.until(lambda: serving.loaded("stays") == "3/3")
+    scaled(1)
+    scaled(3)
+
     scale = world.api.get(SERVERS, f"{NAME}/scale")
     assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (3, 3)
 

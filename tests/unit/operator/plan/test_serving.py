@@ -271,9 +271,11 @@ class TestAfterwards:
         server = served.servers.pop("qwen")
         served.settle()
         assert (served.status.serving.server, is_ready(served)) == ("qwen", False)
+        # Whether it comes back nobody knows.
+        assert stalled(served) == "NoServer"
         served.servers["qwen"] = server
         served.settle()
-        assert is_ready(served)
+        assert (is_ready(served), stalled(served)) == (True, "")
 
 
 class TestByHand:
