@@ -28,8 +28,10 @@ def test_a_running_training_is_stopped_and_goes_on_with_the_same_job(world: Worl
 
     world.edit("training", suspend=True)
     world.until(lambda: world.status("training")["phase"] == "Suspended")
-    [job] = world.jobs("training", "train")
-    assert job["spec"]["suspend"] is True
+    # The status is written before the Job is.
+    world.until(
+        lambda: [job["spec"]["suspend"] for job in world.jobs("training", "train")] == [True]
+    )
     world.until(lambda: not world.pods("training", "train"))
     assert world.condition("training", "Suspended")["status"] == "True"
 
