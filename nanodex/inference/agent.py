@@ -238,7 +238,8 @@ async def _read(request: Request) -> bytes:
 class _ExactPaths:
     """Refuses every request whose path is not, byte for byte, one of the allowed.
 
-    Routers decode and tidy paths; comparing what was sent leaves nothing to disagree about.
+    Routers decode and tidy paths; comparing what was sent leaves nothing to disagree about. Of a
+    request in absolute form the server has taken scheme and host away (RFC 9112, 3.2.2).
     """
 
     def __init__(self, app: ASGIApp, allowed: frozenset[bytes]) -> None:
