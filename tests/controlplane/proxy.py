@@ -120,20 +120,31 @@ class Proxy:
             timeout=aiohttp.ClientTimeout(total=None),
         ) as answer:
             kept = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP}
-            if request.query.get("watch") != "true":
+            try:
+                if request.query.get("watch") == "true":
+                    return await self._watch(request, answer, headers=kept)
                 body = await answer.read()
                 self.after(request)
                 return web.Response(status=answer.status, headers=kept, body=body)
-            response = web.StreamResponse(status=answer.status, headers=kept)
-            await response.prepare(request)
-            streaming = asyncio.create_task(_stream(answer, response))
-            self._watches.add(streaming)
-            with contextlib.suppress(asyncio.CancelledError, aiohttp.ClientError, OSError):
-                await streaming
-            self._watches.discard(streaming)
-            if request.transport is not None:
-                request.transport.abort()
-            return response
+            finally:
+                # Only an answer that is not read to its end still has one. TLS would end it by
+                # asking the other side, and this loop may be over before that says a word.
+                if answer.connection is not None and answer.connection.transport is not None:
+                    answer.connection.transport.abort()
+
+    async def _watch(
+        self, request: web.Request, answer: aiohttp.ClientResponse, *, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status, headers=headers)
+        await response.prepare(request)
+        streaming = asyncio.create_task(_stream(answer, response))
+        self._watches.add(streaming)
+        with contextlib.suppress(asyncio.CancelledError, aiohttp.ClientError, OSError):
+            await streaming
+        self._watches.discard(streaming)
+        if request.transport is not None:
+            request.transport.abort()
+        return response
 
 
 def writes(request: web.Request) -> bool:
