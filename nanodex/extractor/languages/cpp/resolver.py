@@ -8,6 +8,7 @@ from nanodex.extractor.languages.cpp.includes import Includes
 from nanodex.extractor.languages.protocol import External, Found, Missing, Resolution
 from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Binding, Reference
+from nanodex.extractor.resolver.namespaces import with_outer
 from nanodex.extractor.typed import forms
 from nanodex.extractor.typed.evaluator import Evaluator
 from nanodex.extractor.typed.terms import Term
@@ -27,16 +28,11 @@ class CppResolver(Evaluator):
         super().__init__(program)
         self._declarations = adopt_definitions(program)
         self._includes = Includes(program)
-        spaces = {
+        self._spaces = with_outer(
             str(binding.value)
             for unit in program.units
             if unit.language == "cpp"
             for binding in unit.scope(0).get(forms.NAMESPACES, ())
-        }
-        self._spaces = frozenset(
-            ".".join(parts[: count + 1])
-            for parts in (space.split(".") for space in spaces)
-            for count in range(len(parts))
         )
 
     def resolve(self, unit: Unit, reference: Reference) -> Resolution:

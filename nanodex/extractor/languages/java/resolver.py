@@ -6,6 +6,7 @@ from nanodex.extractor.languages.java import library, queries
 from nanodex.extractor.languages.protocol import External, Found, Missing, Resolution
 from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Binding, Reference
+from nanodex.extractor.resolver.namespaces import with_outer
 from nanodex.extractor.typed.evaluator import Evaluator
 from nanodex.extractor.typed.overloads import select
 from nanodex.extractor.typed.terms import Term
@@ -26,11 +27,8 @@ class JavaResolver(Evaluator):
 
     def __init__(self, program: Program) -> None:
         super().__init__(program)
-        packages = {unit.namespace for unit in program.units if unit.language == "java"}
-        self._packages = frozenset(
-            ".".join(parts[: count + 1])
-            for parts in (package.split(".") for package in packages)
-            for count in range(len(parts))
+        self._packages = with_outer(
+            unit.namespace for unit in program.units if unit.language == "java"
         )
 
     def resolve(self, unit: Unit, reference: Reference) -> Resolution:
