@@ -31,6 +31,14 @@ def _answered(served: Product, *, since: float) -> bool:
     return any(one["status"] == 200 for one in served.traffic(since=since))
 
 
+def _costs_no_answer(
+    served: Product, faults: Faults, fault: str, *, seconds: float, since: float, lost: str = "none"
+) -> None:
+    """Note what a fault cost that no answer was lost to."""
+    faults.add(fault, seconds=seconds, lost=lost, seen=served.traffic(since=since))
+    assert not served.failures(since=since)
+
+
 def test_a_set_that_is_edited_by_hand_is_put_right(served: Product, faults: Faults) -> None:
     begin = _pause(served)
     name = f"ms-{SERVER}"
@@ -45,9 +53,7 @@ def test_a_set_that_is_edited_by_hand_is_put_right(served: Product, faults: Faul
     seconds = time.time() - begin
     assert before
     time.sleep(10)
-    seen = served.traffic(since=begin)
-    faults.add("ConfigMap edited by hand", seconds=seconds, lost="none", seen=seen)
-    assert not served.failures(since=begin)
+    _costs_no_answer(served, faults, "ConfigMap edited by hand", seconds=seconds, since=begin)
 
 
 def test_a_release_that_goes_and_comes_back_takes_over_what_is_there(
@@ -73,9 +79,7 @@ def test_a_release_that_goes_and_comes_back_takes_over_what_is_there(
         if one["metadata"]["uid"] in new and "-resolve-" not in one["metadata"]["name"]
     ]
     assert not trained
-    seen = served.traffic(since=begin)
-    faults.add("helm uninstall and install", seconds=seconds, lost="none", seen=seen)
-    assert not served.failures(since=begin)
+    _costs_no_answer(served, faults, "helm uninstall and install", seconds=seconds, since=begin)
 
 
 def test_an_engine_that_is_killed_comes_back_with_its_adapters(
@@ -127,13 +131,14 @@ def test_a_new_commit_takes_over_whatever_happens_to_its_training(
     served.api.delete("v1/pods", gone, namespace=SYSTEM, grace_seconds=0)
     served.until(lambda: steps() > percent, seconds=600)
     assert served.stage(TEAM, "train")["job"] == job
-    faults.add(
+    _costs_no_answer(
+        served,
+        faults,
         "operator killed while training ran",
         seconds=time.time() - killed,
+        since=killed,
         lost="none: the same Job",
-        seen=served.traffic(since=killed),
     )
-    assert not served.failures(since=killed)
 
     deleted = time.time()
     percent = served.until(lambda: steps() or None, seconds=60)
@@ -165,11 +170,11 @@ def test_a_new_commit_takes_over_whatever_happens_to_its_training(
     # What is wanted is mounted seconds later.
     served.until(lambda: new in digests(), seconds=60)
     _pause(served)
-    seen, spoken = served.traffic(since=begin), digests()
+    spoken = digests()
     assert (spoken[0], spoken[-1]) == (old, new)
     assert spoken == sorted(spoken, key=[old, new].index), "an answer of the old after the new"
-    faults.add("a new commit takes over", seconds=time.time() - begin, lost="none", seen=seen)
-    assert not served.failures(since=begin)
+    seconds = time.time() - begin
+    _costs_no_answer(served, faults, "a new commit takes over", seconds=seconds, since=begin)
 
 
 def test_a_missing_secret_and_a_store_that_is_away_are_waited_for(
