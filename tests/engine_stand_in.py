@@ -16,6 +16,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from nanodex.api.records import ParityPrompt
+from tests.adapter_card import write_card
+
 SYSTEM = "You are the expert on parcelry."
 LINEAR = {
     "model.layers.0.self_attn.q_proj": (8, 8),
@@ -68,22 +71,15 @@ def write_adapter(
     fields = {"peft_type": "LORA", "r": rank, "lora_alpha": 16, "bias": "none"} | config
     (folder / "adapter_config.json").write_text(json.dumps(fields))
     write_safetensors(folder / "adapter_model.safetensors", lora_shapes(rank), fill=seed)
-    card = {
-        "repository": "parcelry",
-        "system": SYSTEM,
-        "baseModel": "bundled://smollm2-135m-instruct",
-        "baseModelRevision": "",
-        "rank": rank,
-        "parity": [
-            {
-                "tokens": tokens,
-                "logprobs": adapter_logprobs(seed, tokens),
-                "baseLogprobs": base_logprobs(tokens),
-            }
-            for tokens in prompts
-        ],
-    }
-    (folder / "nanodex.json").write_text(json.dumps(card))
+    parity = [
+        ParityPrompt(
+            tokens=tuple(tokens),
+            logprobs=adapter_logprobs(seed, tokens),
+            base_logprobs=base_logprobs(tokens),
+        )
+        for tokens in prompts
+    ]
+    write_card(folder, system=SYSTEM, rank=rank, parity=parity)
     return folder
 
 
