@@ -1,30 +1,24 @@
-"""Real adapters on the real embedded model, and one real vLLM that serves them to all tests."""
+"""Adapters for all tests, one real vLLM that `nanodex serve` started, and one in a Pod."""
 
-import copy
-import json
-import os
+import hashlib
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nanodex.api.code_expert import BaseModelRef
 from nanodex.api.parameters import InferenceConfig
+from nanodex.api.stages import StageName
+from nanodex.artifacts import open_store, publish
 from nanodex.config import default_cache
 from nanodex.inference import ServedExpert, ServerInfo, start_detached, stop
 from nanodex.models import resolve_base_model
-
-SYSTEM = "You are the expert on the repository parcelry."
-PROMPTS = (
-    "Where is Ledger.post defined? It is defined in src/parcelry/ledger.py, line 41.",
-    "Which exception does Parcel.weigh raise? It raises ScaleError when the scale is off.",
-    "def route(parcel: Parcel) -> Depot: return depots[parcel.zone]",
-)
+from tests.integration.inference.adapters import Adapters, write_adapters
+from tests.integration.inference.pod import Pod, running_pod
 
 
 @pytest.fixture(scope="session")
@@ -34,132 +28,8 @@ def base_model() -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_adapter(base_model: Path) -> Callable[..., Path]:
-    """Writes a random but strong LoRA adapter, with the log-probabilities of transformers, fp32."""
-    import peft
-    import torch
-    import transformers
-
-    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(base_model)
-    prompts = [tuple(tokenizer(text)["input_ids"]) for text in PROMPTS]
-
-    def logprobs(model: Any, tokens: tuple[int, ...]) -> tuple[float, ...]:
-        with torch.inference_mode():
-            logits = model(input_ids=torch.tensor([tokens])).logits[0, :-1]
-            rows = torch.log_softmax(logits.float(), dim=-1)
-        return tuple(float(row[token]) for row, token in zip(rows, tokens[1:], strict=True))
-
-    base: Any = transformers.AutoModelForCausalLM.from_pretrained(base_model, dtype=torch.float32)
-    base_rows = [logprobs(base, tokens) for tokens in prompts]
-
-    def write(folder: Path, *, seed: int, rank: int = 8, strength: float = 0.15) -> Path:
-        torch.manual_seed(seed)
-        config = peft.LoraConfig(
-            r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM"
-        )
-        model: Any = peft.get_peft_model(copy.deepcopy(base), config)
-        for name, parameter in model.named_parameters():
-            if ".lora_B." in name:
-                torch.nn.init.normal_(parameter.data, std=strength)
-            if ".lora_" in name:
-                # As it is saved: what bf16 rounds away is not part of the adapter.
-                parameter.data = parameter.data.to(torch.bfloat16).float()
-        model.eval()
-        rows = [logprobs(model, tokens) for tokens in prompts]
-        model.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
-        card = {
-            "repository": "parcelry",
-            "system": SYSTEM,
-            "baseModel": "bundled://smollm2-135m-instruct",
-            "baseModelRevision": "",
-            "rank": rank,
-            "parity": [
-                {"tokens": tokens, "logprobs": row, "baseLogprobs": base_row}
-                for tokens, row, base_row in zip(prompts, rows, base_rows, strict=True)
-            ],
-        }
-        (folder / "nanodex.json").write_text(json.dumps(card))
-        return folder
-
-    return write
-
-
-@dataclass(frozen=True)
-class Adapters:
-    """Folders of adapters, good and bad."""
-
-    good: Path
-    other: Path
-    later: Path
-    third: Path
-    learned_nothing: Path
-    wrong_layers: Path
-    wrong_prefix: Path
-    rank_too_high: Path
-    dora: Path
-    truncated: Path
-    pickled: Path
-
-
-@pytest.fixture(scope="session")
-def adapters(
-    make_adapter: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
-) -> Adapters:
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    root = tmp_path_factory.mktemp("adapters")
-    good = make_adapter(root / "good", seed=1)
-
-    def damaged(name: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
-        folder = shutil.copytree(good, root / name)
-        weights = folder / "adapter_model.safetensors"
-        save_file(change(load_file(weights)), weights, metadata={"format": "pt"})
-        return folder
-
-    def configured(name: str, **fields: Any) -> Path:
-        folder = shutil.copytree(good, root / name)
-        path = folder / "adapter_config.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | fields))
-        return folder
-
-    def shifted(tensors: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name.replace(".layers.3.", ".layers.X.")
-            .replace(".layers.20.", ".layers.3.")
-            .replace(".layers.X.", ".layers.20."): tensor
-            for name, tensor in tensors.items()
-        }
-
-    def silent(tensors: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name: torch.zeros_like(tensor) if ".lora_B." in name else tensor
-            for name, tensor in tensors.items()
-        }
-
-    def renamed(tensors: dict[str, Any]) -> dict[str, Any]:
-        return {
-            name.replace("base_model.model.model.", "base_model.model.transformer."): tensor
-            for name, tensor in tensors.items()
-        }
-
-    truncated = shutil.copytree(good, root / "truncated")
-    os.truncate(truncated / "adapter_model.safetensors", 100_000)
-    pickled = shutil.copytree(good, root / "pickled")
-    torch.save({}, pickled / "training_args.bin")
-    return Adapters(
-        good=good,
-        other=make_adapter(root / "other", seed=2),
-        later=make_adapter(root / "later", seed=3),
-        third=make_adapter(root / "third", seed=4),
-        learned_nothing=damaged("learned-nothing", silent),
-        wrong_layers=damaged("wrong-layers", shifted),
-        wrong_prefix=damaged("wrong-prefix", renamed),
-        rank_too_high=configured("rank-too-high", r=64),
-        dora=configured("dora", use_dora=True),
-        truncated=truncated,
-        pickled=pickled,
-    )
+def adapters(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Adapters:
+    return write_adapters(tmp_path_factory.mktemp("adapters"), base_model=base_model)
 
 
 @pytest.fixture(scope="session")
@@ -224,3 +94,38 @@ def served(
     print(f"\nvLLM and {len(experts)} adapters: {seconds:.0f} s")
     yield Served(info=info, config=config, progress=progress, state=state)
     stop(state)
+
+
+@pytest.fixture(scope="session")
+def pod(base_model: Path) -> Iterator[Pod]:
+    # Of the session, so that it is started once for several files of tests.
+    with running_pod(base_model) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def published(pod: Pod, adapters: Adapters) -> dict[str, ServedExpert]:
+    """What training left in the store, by what the adapter is."""
+    found = {}
+    # The same expert in two versions; an adapter that knows nothing of where it is served.
+    named = {
+        "good": "good", "later": "good", "other": "other", "third": "third",
+        "wrong_prefix": "wrong-prefix", "wrong_layers": "wrong-layers", "truncated": "truncated",
+    }  # fmt: skip
+    for what, name in named.items():
+        folder = pod.root / "artifacts" / what
+        folder.mkdir(parents=True)
+        source = getattr(adapters, what)
+        shutil.copytree(source, folder / "adapter", ignore=shutil.ignore_patterns("README.md"))
+        key = hashlib.sha256(what.encode()).hexdigest()
+        manifest = publish(
+            folder,
+            store=open_store(str(pod.root / "store")),
+            stage=StageName.TRAIN,
+            key=key,
+            scope="team",
+        ).manifest
+        found[what] = ServedExpert(
+            name=f"team/{name}", digest=manifest.digest, key=key, commit="c" * 40, rank=8
+        )
+    return found
