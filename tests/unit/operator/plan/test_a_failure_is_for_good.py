@@ -12,21 +12,9 @@ from nanodex.api.manifest import TerminationMessage
 from nanodex.api.reasons import ExitCode, Reason
 from nanodex.api.stages import StageName, Task
 from nanodex.api.status import ConditionType, StageState
+from tests.unit.operator.plan.world import stalled
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def training(world: Any) -> Any:
-    world.run("resolve", "extract", "brain", "dataset")
-    world.start("train")
-    world.settle()
-    return world
-
-
-def stalled(world: Any) -> str:
-    condition = world.condition(ConditionType.STALLED)
-    return condition.reason if condition is not None else ""
 
 
 def test_it_says_why_and_what_to_do(training: Any) -> None:

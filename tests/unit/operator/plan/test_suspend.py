@@ -2,20 +2,11 @@
 
 from typing import Any
 
-import pytest
 from nanodex_operator.snapshot import JobOutcome
 
 from nanodex.api.reasons import ExitCode, Reason
 from nanodex.api.stages import Task
 from nanodex.api.status import ConditionType, StageState
-
-
-@pytest.fixture
-def training(world: Any) -> Any:
-    world.run("resolve", "extract", "brain", "dataset")
-    world.start("train")
-    world.settle()
-    return world
 
 
 def test_a_job_at_work_is_suspended_and_resumed(training: Any) -> None:
