@@ -6,11 +6,11 @@ from pathlib import PurePosixPath
 
 import tree_sitter
 
-from nanodex.extractor.languages.python import expressions
 from nanodex.extractor.languages.python.modules import module_names
 from nanodex.extractor.languages.python.queries import QUERY_PACK_VERSION
 from nanodex.extractor.languages.python.resolver import PythonResolver
-from nanodex.extractor.languages.python.symbols import Walk
+from nanodex.extractor.languages.python.syntax import grammar
+from nanodex.extractor.languages.python.walk import Walk
 from nanodex.extractor.program import Program, Unit, UnitNames
 from nanodex.extractor.records import FileRecord, Symbol
 
@@ -36,10 +36,10 @@ class _Python:
     }  # fmt: skip
 
     def grammar(self, dialect: str) -> tree_sitter.Language:
-        return expressions.grammar()
+        return grammar()
 
     def read(self, tree: tree_sitter.Tree, source: bytes, *, dialect: str) -> FileRecord:
-        return Walk(tree.root_node).record
+        return Walk(tree.root_node, source).record
 
     def names(self, units: Sequence[Unit]) -> Mapping[str, UnitNames]:
         return module_names([unit.path for unit in units])

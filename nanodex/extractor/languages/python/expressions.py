@@ -9,48 +9,30 @@ An unknown part is None. Depth is bounded, so a record stays small whatever the 
 """
 
 import re
-from functools import cache
 
 import tree_sitter
-import tree_sitter_python
 
+from nanodex.extractor.languages.python import syntax
 from nanodex.extractor.languages.python.queries import (
     COMPREHENSIONS,
     DISPLAYS,
     LITERALS,
     OPERATORS,
 )
+from nanodex.extractor.languages.python.syntax import (
+    TextOf,
+    grammar,
+    string_content,
+    text_reader,
+)
 from nanodex.extractor.records import Expr
 
 _MAX_DEPTH = 10
 _MAX_ITEMS = 6
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_STRING = re.compile(r"[A-Za-z]{0,2}('''|\"\"\"|'|\")(.*)\1", re.DOTALL)
 
 
-@cache
-def grammar() -> tree_sitter.Language:
-    """Return the grammar."""
-    return tree_sitter.Language(tree_sitter_python.language())
-
-
-def text_of(node: tree_sitter.Node) -> str:
-    """Return the source of a node."""
-    return (node.text or b"").decode()
-
-
-def folded(text: str) -> str:
-    """Return text with every run of white space as one space."""
-    return " ".join(text.split())
-
-
-def string_content(text: str) -> str:
-    """Return what stands between the quotes of a string literal, escapes as written."""
-    match = _STRING.fullmatch(text)
-    return match[2] if match else ""
-
-
-def expression(node: tree_sitter.Node | None, depth: int = 0) -> Expr | None:
+def expression(node: tree_sitter.Node | None, text_of: TextOf, depth: int = 0) -> Expr | None:
     """Return the form of an expression; None where types are not followed through it."""
     if node is None or depth > _MAX_DEPTH:
         return None
@@ -58,63 +40,67 @@ def expression(node: tree_sitter.Node | None, depth: int = 0) -> Expr | None:
     if kind == "identifier":
         return ["n", text_of(node)]
     if kind == "attribute":
-        inner = expression(node.child_by_field_name("object"), depth + 1)
-        name = node.child_by_field_name("attribute")
+        inner = expression(node.child_by_field_id(syntax.OBJECT), text_of, depth + 1)
+        name = node.child_by_field_id(syntax.ATTRIBUTE)
         return ["a", inner, text_of(name)] if inner and name else None
     if kind == "call":
-        return _call(node, depth)
+        return _call(node, text_of, depth)
     if kind in LITERALS:
-        return ["k", "bytes" if _is_bytes(node) else LITERALS[kind]]
+        return ["k", "bytes" if _is_bytes(node, text_of) else LITERALS[kind]]
     if kind in {"await", "parenthesized_expression"}:
-        return expression(_first(node), depth + 1)
+        return expression(_first(node), text_of, depth + 1)
     if kind == "none":
         return ["none"]
     if kind == "subscript":
-        inner = expression(node.child_by_field_name("value"), depth + 1)
-        return ["i", inner, _key(node.child_by_field_name("subscript"), depth)] if inner else None
-    return _compound(node, kind, depth)
+        inner = expression(node.child_by_field_id(syntax.VALUE), text_of, depth + 1)
+        key = _key(node.child_by_field_id(syntax.SUBSCRIPT), text_of, depth)
+        return ["i", inner, key] if inner else None
+    return _compound(node, text_of, kind, depth)
 
 
-def _compound(node: tree_sitter.Node, kind: str, depth: int) -> Expr | None:
+def _compound(node: tree_sitter.Node, text_of: TextOf, kind: str, depth: int) -> Expr | None:
     if kind in {"conditional_expression", "boolean_operator"}:
         parts = [node.named_children[0], node.named_children[-1]]
         if kind == "boolean_operator" and any(child.type == "and" for child in node.children):
             parts = parts[1:]
-        found = [form for part in parts if (form := expression(part, depth + 1))]
+        found = [form for part in parts if (form := expression(part, text_of, depth + 1))]
         return ["u", *found] if found else None
     if kind == "binary_operator":
-        left = expression(node.child_by_field_name("left"), depth + 1)
-        operator = node.child_by_field_name("operator")
-        right = expression(node.child_by_field_name("right"), depth + 1)
+        left = expression(node.child_by_field_id(syntax.LEFT), text_of, depth + 1)
+        operator = node.child_by_field_id(syntax.OPERATOR)
+        right = expression(node.child_by_field_id(syntax.RIGHT), text_of, depth + 1)
         dunder = OPERATORS.get(operator.type) if operator else None
         return ["b", left, dunder, right] if left and dunder else None
     if kind == "named_expression":
-        return expression(node.child_by_field_name("value"), depth + 1)
+        return expression(node.child_by_field_id(syntax.VALUE), text_of, depth + 1)
     if kind in {"tuple", "expression_list", "pattern_list", "tuple_pattern"}:
-        return ["tup", *(expression(item, depth + 1) for item in node.named_children[:_MAX_ITEMS])]
+        return [
+            "tup",
+            *(expression(item, text_of, depth + 1) for item in node.named_children[:_MAX_ITEMS]),
+        ]
     if kind in DISPLAYS:
-        return ["lit", DISPLAYS[kind], expression(_first(node), depth + 1)]
+        return ["lit", DISPLAYS[kind], expression(_first(node), text_of, depth + 1)]
     if kind in COMPREHENSIONS:
         return [
             "lit",
             COMPREHENSIONS[kind],
-            expression(node.child_by_field_name("body"), depth + 1),
+            expression(node.child_by_field_id(syntax.BODY), text_of, depth + 1),
         ]
     if kind in {"dictionary", "dictionary_comprehension"}:
         pair = _first(node)
         if pair is None or pair.type != "pair":
             return ["k", "dict"]
-        key, value = pair.child_by_field_name("key"), pair.child_by_field_name("value")
-        return ["map", expression(key, depth + 1), expression(value, depth + 1)]
+        key, value = pair.child_by_field_id(syntax.KEY), pair.child_by_field_id(syntax.VALUE)
+        return ["map", expression(key, text_of, depth + 1), expression(value, text_of, depth + 1)]
     if kind == "type":
-        return annotation(node, depth)
+        return annotation(node, text_of, depth)
     return None
 
 
-def _call(node: tree_sitter.Node, depth: int) -> Expr | None:
-    function = node.child_by_field_name("function")
-    arguments = node.child_by_field_name("arguments")
-    inner = expression(function, depth + 1)
+def _call(node: tree_sitter.Node, text_of: TextOf, depth: int) -> Expr | None:
+    function = node.child_by_field_id(syntax.FUNCTION)
+    arguments = node.child_by_field_id(syntax.ARGUMENTS)
+    inner = expression(function, text_of, depth + 1)
     if inner is None:
         return None
     positional = [
@@ -125,45 +111,54 @@ def _call(node: tree_sitter.Node, depth: int) -> Expr | None:
     if inner == ["n", "super"]:
         return ["super"]
     if inner[-1] == "cast" and positional:
-        return ["c", inner, [annotation(positional[0], depth + 1)]]
-    return ["c", inner, [expression(argument, depth + 2) for argument in positional[:2]]]
+        return ["c", inner, [annotation(positional[0], text_of, depth + 1)]]
+    return ["c", inner, [expression(argument, text_of, depth + 2) for argument in positional[:2]]]
 
 
-def _key(node: tree_sitter.Node | None, depth: int) -> Expr | None:
+def _key(node: tree_sitter.Node | None, text_of: TextOf, depth: int) -> Expr | None:
     if node is not None and node.type == "integer" and len(text_of(node)) < 5:
         digits = text_of(node)
         return ["int", int(digits)] if digits.isdecimal() else None
-    return expression(node, depth + 1)
+    return expression(node, text_of, depth + 1)
 
 
-def annotation(node: tree_sitter.Node | None, depth: int = 0) -> Expr | None:
+def annotation(node: tree_sitter.Node | None, text_of: TextOf, depth: int = 0) -> Expr | None:
     """Return the form of a type expression; strings in it are read as the code that they hold."""
     if node is None or depth > _MAX_DEPTH:
         return None
     kind = node.type
     if kind == "type":
-        return annotation(_first(node), depth)
+        return annotation(_first(node), text_of, depth)
     if kind == "string":
         return _quoted(string_content(text_of(node)), depth)
     if kind == "generic_type":
         base, parameters = node.named_children[0], node.named_children[-1]
-        inner = annotation(base, depth + 1)
-        items = [annotation(item, depth + 1) for item in parameters.named_children[:_MAX_ITEMS]]
+        inner = annotation(base, text_of, depth + 1)
+        items = [
+            annotation(item, text_of, depth + 1) for item in parameters.named_children[:_MAX_ITEMS]
+        ]
         return ["i", inner, ["tup", *items]] if inner else None
     if kind == "subscript":
-        inner = annotation(node.child_by_field_name("value"), depth + 1)
-        keys = node.children_by_field_name("subscript")[:_MAX_ITEMS]
-        return ["i", inner, ["tup", *(annotation(k, depth + 1) for k in keys)]] if inner else None
+        inner = annotation(node.child_by_field_id(syntax.VALUE), text_of, depth + 1)
+        keys = node.children_by_field_id(syntax.SUBSCRIPT)[:_MAX_ITEMS]
+        return (
+            ["i", inner, ["tup", *(annotation(k, text_of, depth + 1) for k in keys)]]
+            if inner
+            else None
+        )
     if kind in {"binary_operator", "union_type"}:
-        parts = [annotation(child, depth + 1) for child in node.named_children]
+        parts = [annotation(child, text_of, depth + 1) for child in node.named_children]
         return ["u", *(part for part in parts if part)]
     if kind == "member_type":
-        inner = annotation(node.named_children[0], depth + 1)
+        inner = annotation(node.named_children[0], text_of, depth + 1)
         return ["a", inner, text_of(node.named_children[-1])] if inner else None
     if kind in {"list", "tuple"}:
-        return ["tup", *(annotation(item, depth + 1) for item in node.named_children[:_MAX_ITEMS])]
+        return [
+            "tup",
+            *(annotation(item, text_of, depth + 1) for item in node.named_children[:_MAX_ITEMS]),
+        ]
     if kind in {"identifier", "attribute", "none", "parenthesized_expression"}:
-        return expression(node, depth)
+        return expression(node, text_of, depth)
     return None
 
 
@@ -176,16 +171,17 @@ def _quoted(code: str, depth: int) -> Expr | None:
         return form
     if len(code) > 400 or depth > 3:
         return None
-    tree = tree_sitter.Parser(grammar()).parse(code.encode())
+    content = code.encode()
+    tree = tree_sitter.Parser(grammar()).parse(content)
     statement = _first(tree.root_node)
     if statement is None or tree.root_node.has_error or statement.type != "expression_statement":
         return None
-    return annotation(_first(statement), depth + 2)
+    return annotation(_first(statement), text_reader(content), depth + 2)
 
 
 def _first(node: tree_sitter.Node) -> tree_sitter.Node | None:
     return next((child for child in node.named_children if child.type != "comment"), None)
 
 
-def _is_bytes(node: tree_sitter.Node) -> bool:
+def _is_bytes(node: tree_sitter.Node, text_of: TextOf) -> bool:
     return node.type == "string" and "b" in text_of(node)[:3].split("'")[0].split('"')[0].lower()

@@ -1,39 +1,31 @@
 """How each statement of Python binds names, and what it refers to beside calls and definitions."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import tree_sitter
 
-from nanodex.extractor.languages.python.expressions import (
-    annotation,
-    expression,
-    folded,
-    string_content,
-    text_of,
-)
+from nanodex.extractor.languages.python import syntax
 from nanodex.extractor.languages.python.queries import (
     COMMAND_METHODS,
     COMPREHENSIONS,
     ENVIRONMENT_CALLS,
     ENVIRONMENT_MAPPINGS,
     ROUTE_METHODS,
-    SILENT,
 )
+from nanodex.extractor.languages.python.syntax import folded, string_content
 from nanodex.extractor.records import Binding, Expr
 
 if TYPE_CHECKING:
-    from nanodex.extractor.languages.python.symbols import Context, Walk
+    from nanodex.extractor.languages.python.walk import Context, Walk
 
-BoundHandler = Callable[[tree_sitter.Node, "Context"], None]
 Handler = Callable[["Walk", tree_sitter.Node, "Context"], None]
 
 
 def token_of(node: tree_sitter.Node) -> tree_sitter.Node:
     """Return the token that names what an expression stands for: `c` of `a.b.c`."""
     if node.type == "attribute":
-        return node.child_by_field_name("attribute") or node
+        return node.child_by_field_id(syntax.ATTRIBUTE) or node
     return node
 
 
@@ -44,16 +36,19 @@ def bind_target(
     """Bind every name of an assignment's left side, `a`, `self.a`, `a, b` or `(a, *b)`."""
     kind = target.type
     if kind == "identifier":
-        walk.bind(context, text_of(target), form, value, node, end)
+        walk.bind(context, walk.text_of(target), form, value, node, end)
     elif kind == "attribute":
-        owner, name = target.child_by_field_name("object"), target.child_by_field_name("attribute")
+        owner, name = (
+            target.child_by_field_id(syntax.OBJECT),
+            target.child_by_field_id(syntax.ATTRIBUTE),
+        )
         if (
             owner is not None and name is not None and context.owner >= 0
-            and context.self_name and text_of(owner) == context.self_name
+            and context.self_name and walk.text_of(owner) == context.self_name
         ):  # fmt: skip
             inside = ["in", context.scope, value] if value else None
             walk.record.bindings.append(
-                Binding(context.owner, text_of(name), f"self {form}", inside, node.start_byte,
+                Binding(context.owner, walk.text_of(name), f"self {form}", inside, node.start_byte,
                         context.block_end)
             )  # fmt: skip
     elif kind in {"pattern_list", "tuple_pattern", "list_pattern", "expression_list", "tuple"}:
@@ -66,29 +61,29 @@ def bind_target(
 
 
 def _import(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    for child in node.children_by_field_name("name"):
+    for child in node.children_by_field_id(syntax.NAME):
         dotted, alias = _aliased(child)
-        target: Expr = ["im", 0, text_of(dotted), None]
-        walk.refer(context, "imports", dotted, target, name=text_of(dotted))
+        target: Expr = ["im", 0, walk.text_of(dotted), None]
+        walk.refer(context, "imports", dotted, target, name=walk.text_of(dotted))
         if alias is not None:
-            walk.bind(context, text_of(alias), "import", target, node)
+            walk.bind(context, walk.text_of(alias), "import", target, node)
         else:
-            first = text_of(dotted.named_children[0])
+            first = walk.text_of(dotted.named_children[0])
             walk.bind(context, first, "import", ["im", 0, first, None], node)
 
 
 def _import_from(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    module = node.child_by_field_name("module_name")
+    module = node.child_by_field_id(syntax.MODULE_NAME)
     if module is None:
         return
-    text = text_of(module)
+    text = walk.text_of(module)
     dotted = text.lstrip(". \\\n\t")
     level = text[: len(text) - len(dotted)].count(".")
-    for child in node.children_by_field_name("name"):
+    for child in node.children_by_field_id(syntax.NAME):
         named, alias = _aliased(child)
-        target: Expr = ["im", level, dotted, text_of(named)]
-        walk.refer(context, "imports", named, target, name=f"{text}.{text_of(named)}")
-        walk.bind(context, text_of(alias or named), "import", target, node)
+        target: Expr = ["im", level, dotted, walk.text_of(named)]
+        walk.refer(context, "imports", named, target, name=f"{text}.{walk.text_of(named)}")
+        walk.bind(context, walk.text_of(alias or named), "import", target, node)
     if any(child.type == "wildcard_import" for child in node.children):
         target = ["im", level, dotted, None]
         walk.refer(context, "imports", module, target, name=f"{text}.*")
@@ -97,18 +92,18 @@ def _import_from(walk: "Walk", node: tree_sitter.Node, context: "Context") -> No
 
 def _aliased(node: tree_sitter.Node) -> tuple[tree_sitter.Node, tree_sitter.Node | None]:
     if node.type == "aliased_import":
-        name = node.child_by_field_name("name")
-        return name or node, node.child_by_field_name("alias")
+        name = node.child_by_field_id(syntax.NAME)
+        return name or node, node.child_by_field_id(syntax.ALIAS)
     return node, None
 
 
 def _for(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    left, right = node.child_by_field_name("left"), node.child_by_field_name("right")
+    left, right = node.child_by_field_id(syntax.LEFT), node.child_by_field_id(syntax.RIGHT)
     if left is not None and right is not None:
         walk.visit(right, context)
-        form = expression(right)
+        form = walk.expression(right)
         bind_target(walk, left, "assign", ["e", form] if form else None, context, node)
-    walk.block(node.child_by_field_name("body"), context)
+    walk.block(node.child_by_field_id(syntax.BODY), context)
     for child in node.named_children:
         if child.type == "else_clause":
             walk.visit(child, context)
@@ -116,28 +111,28 @@ def _for(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
 
 def _comprehension(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
     # Its names live in it alone; giving them the range of the comprehension says the same.
-    inner = replace(context, block_end=node.end_byte)
+    inner = context._replace(block_end=node.end_byte)
     for child in node.named_children:
-        left, right = child.child_by_field_name("left"), child.child_by_field_name("right")
+        left, right = child.child_by_field_id(syntax.LEFT), child.child_by_field_id(syntax.RIGHT)
         if child.type == "for_in_clause" and left is not None:
-            form = expression(right)
+            form = walk.expression(right)
             bind_target(walk, left, "assign", ["e", form] if form else None, inner, node)
     for child in node.named_children:
-        left = child.child_by_field_name("left") if child.type == "for_in_clause" else None
+        left = child.child_by_field_id(syntax.LEFT) if child.type == "for_in_clause" else None
         for part in child.named_children if left is not None else (child,):
             walk.visit(part, inner)
 
 
 def _with_item(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    value = node.child_by_field_name("value")
+    value = node.child_by_field_id(syntax.VALUE)
     if value is None:
         return
     if value.type == "as_pattern":
-        source, alias = value.named_children[0], value.child_by_field_name("alias")
+        source, alias = value.named_children[0], value.child_by_field_id(syntax.ALIAS)
         walk.visit(source, context)
         target = alias.named_children[0] if alias is not None and alias.named_children else None
         if target is not None:
-            form = expression(source)
+            form = walk.expression(source)
             bind_target(walk, target, "assign", ["x", form] if form else None, context, node)
     else:
         walk.visit(value, context)
@@ -147,15 +142,15 @@ def _except(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
     body = node.named_children[-1] if node.named_children else None
     for child in node.named_children:
         if child.type == "as_pattern" and body is not None:
-            caught, alias = child.named_children[0], child.child_by_field_name("alias")
+            caught, alias = child.named_children[0], child.child_by_field_id(syntax.ALIAS)
             walk.visit(caught, context)
             name = alias.named_children[0] if alias is not None and alias.named_children else None
             if name is not None and name.type == "identifier":
-                form = annotation(caught)
+                form = walk.annotation(caught)
                 if form is not None and form[0] == "tup":
                     form = ["u", *(item for item in form[1:] if item)]
                 value: Expr | None = ["t", form] if form else None
-                walk.bind(context, text_of(name), "assign", value, node, body.end_byte)
+                walk.bind(context, walk.text_of(name), "assign", value, node, body.end_byte)
         elif child.type == "block":
             walk.block(child, context)
         else:
@@ -163,9 +158,9 @@ def _except(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
 
 
 def _if(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    condition = node.child_by_field_name("condition")
-    consequence = node.child_by_field_name("consequence")
-    text = folded(text_of(condition)) if condition is not None else ""
+    condition = node.child_by_field_id(syntax.CONDITION)
+    consequence = node.child_by_field_id(syntax.CONSEQUENCE)
+    text = folded(walk.text_of(condition)) if condition is not None else ""
     if condition is not None:
         walk.visit(condition, context)
         if consequence is not None:
@@ -173,13 +168,13 @@ def _if(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
         if context.scope == 0 and text.replace("'", '"') == '__name__ == "__main__"':
             walk.attribute(0, "entry_point", "__main__", condition)
     walk.block(consequence, context, text)
-    for alternative in node.children_by_field_name("alternative"):
+    for alternative in node.children_by_field_id(syntax.ALTERNATIVE):
         if alternative.type == "elif_clause":
             _if(walk, alternative, context)
         else:
             # What an else is about is the opposite of its condition: the source does not say it.
-            inner = replace(context, condition="")
-            walk.block(alternative.child_by_field_name("body"), inner)
+            inner = context._replace(condition="")
+            walk.block(alternative.child_by_field_id(syntax.BODY), inner)
 
 
 def _narrow(
@@ -190,108 +185,112 @@ def _narrow(
         for part in condition.named_children:
             _narrow(walk, part, context, at, end)
         return
-    function, arguments = (condition.child_by_field_name(f) for f in ("function", "arguments"))
-    if function is None or arguments is None or function.text != b"isinstance":
+    function = condition.child_by_field_id(syntax.FUNCTION)
+    arguments = condition.child_by_field_id(syntax.ARGUMENTS)
+    if function is None or arguments is None or walk.text_of(function) != "isinstance":
         return
     if arguments.named_child_count == 2 and arguments.named_children[0].type == "identifier":
         name, kind = arguments.named_children
-        form = annotation(kind)
+        form = walk.annotation(kind)
         if form is not None and form[0] == "tup":
             form = ["u", *(item for item in form[1:] if item)]
         if form is not None:
-            walk.bind(context, text_of(name), "narrowed", ["t", form], at, end)
+            walk.bind(context, walk.text_of(name), "narrowed", ["t", form], at, end)
 
 
 def _assert(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    for child in node.named_children:
-        walk.visit(child, context)
+    walk.visit_children(node, context)
     if node.named_children:
         _narrow(walk, node.named_children[0], context, node, context.block_end)
 
 
 def _raise(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
     raised = node.named_children[0] if node.named_children else None
-    cause = node.child_by_field_name("cause")
+    cause = node.child_by_field_id(syntax.CAUSE)
     if raised is not None and raised != cause:
         message = ""
         named = raised
         if raised.type == "call":
-            named = raised.child_by_field_name("function") or raised
-            message = _first_string(raised.child_by_field_name("arguments"))
-        walk.refer(context, "raises", token_of(named), expression(raised), name=text_of(named))
-        walk.raise_site(context, node, text_of(named), message)
-    for child in node.named_children:
-        walk.visit(child, context)
+            named = raised.child_by_field_id(syntax.FUNCTION) or raised
+            message = _first_string(walk, raised.child_by_field_id(syntax.ARGUMENTS))
+        walk.refer(
+            context, "raises", token_of(named), walk.expression(raised), name=walk.text_of(named)
+        )
+        walk.raise_site(context, node, walk.text_of(named), message)
+    walk.visit_children(node, context)
 
 
-def _first_string(node: tree_sitter.Node | None) -> str:
+def _first_string(walk: "Walk", node: tree_sitter.Node | None) -> str:
     """Return the content of the first string literal below `node`, in source order."""
     if node is None:
         return ""
     for child in node.named_children:
         if child.type == "string":
-            return string_content(text_of(child))
-        if child.type not in {"lambda", "interpolation"} and (found := _first_string(child)):
+            return string_content(walk.text_of(child))
+        if child.type not in {"lambda", "interpolation"} and (found := _first_string(walk, child)):
             return found
     return ""
 
 
 def _return(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
     value = node.named_children[0] if node.named_children else None
-    walk.bind(context, "<result>", "return", expression(value) if value else ["none"], node)
-    for child in node.named_children:
-        walk.visit(child, context)
+    walk.bind(context, "<result>", "return", walk.expression(value) if value else ["none"], node)
+    walk.visit_children(node, context)
 
 
 def _yield(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    value = expression(node.named_children[0]) if node.named_children else ["none"]
+    value = walk.expression(node.named_children[0]) if node.named_children else ["none"]
     if any(child.type == "from" for child in node.children):
         value = ["e", value] if value else None
     walk.bind(context, "<result>", "yield", value, node)
-    for child in node.named_children:
-        walk.visit(child, context)
+    walk.visit_children(node, context)
 
 
 def _lambda(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    parameters = node.child_by_field_name("parameters")
+    parameters = node.child_by_field_id(syntax.PARAMETERS)
     for parameter in parameters.named_children if parameters is not None else ():
-        name = parameter.child_by_field_name("name") or parameter
+        name = parameter.child_by_field_id(syntax.NAME) or parameter
         if name.type == "identifier":
-            walk.bind(context, text_of(name), "parameter", None, node, node.end_byte)
-        default = parameter.child_by_field_name("value")
+            walk.bind(context, walk.text_of(name), "parameter", None, node, node.end_byte)
+        default = parameter.child_by_field_id(syntax.VALUE)
         if default is not None:
             walk.visit(default, context)
-    body = node.child_by_field_name("body")
+    body = node.child_by_field_id(syntax.BODY)
     if body is not None:
         walk.visit(body, context)
 
 
 def _named(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
+    name, value = node.child_by_field_id(syntax.NAME), node.child_by_field_id(syntax.VALUE)
     if name is not None and value is not None:
-        walk.bind(context, text_of(name), "assign", expression(value), node)
+        walk.bind(context, walk.text_of(name), "assign", walk.expression(value), node)
         walk.visit(value, context)
 
 
 def _subscript(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    value, key = node.child_by_field_name("value"), node.child_by_field_name("subscript")
+    value, key = node.child_by_field_id(syntax.VALUE), node.child_by_field_id(syntax.SUBSCRIPT)
     if value is not None and key is not None and key.type == "string":
-        if text_of(value) in ENVIRONMENT_MAPPINGS:
-            walk.attribute(context.scope, "reads_env", string_content(text_of(key)), node)
-    for child in node.named_children:
-        walk.visit(child, context)
+        if walk.text_of(value) in ENVIRONMENT_MAPPINGS:
+            walk.attribute(context.scope, "reads_env", string_content(walk.text_of(key)), node)
+    walk.visit_children(node, context)
 
 
-def read_environment_call(
-    walk: "Walk", node: tree_sitter.Node, function: tree_sitter.Node, context: "Context"
-) -> None:
+def _call(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+    function = node.child_by_field_id(syntax.FUNCTION)
+    if function is not None:
+        name = walk.text_of(function)
+        walk.refer(context, "calls", token_of(function), walk.expression(function), name=name)
+        if name in ENVIRONMENT_CALLS:
+            _read_environment(walk, node, context)
+    walk.visit_children(node, context)
+
+
+def _read_environment(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
     """Record the variable that `os.environ.get("X")` and its like read."""
-    if text_of(function) not in ENVIRONMENT_CALLS:
-        return
-    arguments = node.child_by_field_name("arguments")
+    arguments = node.child_by_field_id(syntax.ARGUMENTS)
     first = arguments.named_children[0] if arguments and arguments.named_children else None
     if first is not None and first.type == "string":
-        walk.attribute(context.scope, "reads_env", string_content(text_of(first)), node)
+        walk.attribute(context.scope, "reads_env", string_content(walk.text_of(first)), node)
 
 
 def read_route(walk: "Walk", decorator: tree_sitter.Node, index: int) -> None:
@@ -299,25 +298,29 @@ def read_route(walk: "Walk", decorator: tree_sitter.Node, index: int) -> None:
     call = decorator.named_children[0] if decorator.named_children else None
     if call is None or call.type != "call":
         return
-    function, arguments = (call.child_by_field_name(f) for f in ("function", "arguments"))
+    function = call.child_by_field_id(syntax.FUNCTION)
+    arguments = call.child_by_field_id(syntax.ARGUMENTS)
     if function is None or arguments is None or function.type != "attribute":
         return
-    method = text_of(token_of(function))
+    method = walk.text_of(token_of(function))
     first = arguments.named_children[0] if arguments.named_children else None
-    literal = string_content(text_of(first)) if first and first.type == "string" else ""
+    literal = string_content(walk.text_of(first)) if first and first.type == "string" else ""
     if method in ROUTE_METHODS and literal.startswith("/"):
-        for verb in _verbs(arguments) if method == "route" else [method.upper()]:
+        for verb in _verbs(walk, arguments) if method == "route" else [method.upper()]:
             walk.attribute(index, "route", f"{verb} {literal}", decorator)
     elif method in COMMAND_METHODS:
         name = literal or walk.record.symbols[index].name.replace("_", "-")
         walk.attribute(index, "route", name, decorator)
 
 
-def _verbs(arguments: tree_sitter.Node) -> list[str]:
+def _verbs(walk: "Walk", arguments: tree_sitter.Node) -> list[str]:
     for argument in arguments.named_children:
-        name, value = argument.child_by_field_name("name"), argument.child_by_field_name("value")
-        if name is not None and name.text == b"methods" and value is not None:
-            verbs = [string_content(text_of(item)) for item in value.named_children]
+        name, value = (
+            argument.child_by_field_id(syntax.NAME),
+            argument.child_by_field_id(syntax.VALUE),
+        )
+        if name is not None and walk.text_of(name) == "methods" and value is not None:
+            verbs = [string_content(walk.text_of(item)) for item in value.named_children]
             return [verb.upper() for verb in verbs if verb] or ["GET"]
     return ["GET"]
 
@@ -325,14 +328,11 @@ def _verbs(arguments: tree_sitter.Node) -> list[str]:
 def _global(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
     # The binding belongs to the module; a rare statement, seen before the names it declares.
     for child in node.named_children:
-        walk.declare_global(context, text_of(child))
-
-
-def _ignore(_walk: "Walk", _node: tree_sitter.Node, _context: "Context") -> None:
-    return
+        walk.declare_global(context, walk.text_of(child))
 
 
 HANDLERS: dict[str, Handler] = {
+    "call": _call,
     "import_statement": _import,
     "import_from_statement": _import_from,
     "for_statement": _for,
@@ -349,6 +349,5 @@ HANDLERS: dict[str, Handler] = {
     "subscript": _subscript,
     "global_statement": _global,
     "block": lambda walk, node, context: walk.block(node, context),
-    **dict.fromkeys(SILENT, _ignore),
     **dict.fromkeys([*COMPREHENSIONS, "dictionary_comprehension"], _comprehension),
 }
