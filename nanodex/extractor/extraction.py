@@ -1,11 +1,9 @@
 """The stage itself: list, parse what is not cached, link, write."""
 
-import gc
 import hashlib
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from pydantic import Field
@@ -14,6 +12,7 @@ from nanodex.api.base import Contract
 from nanodex.api.parameters import ExtractorConfig
 from nanodex.api.progress import Progress
 from nanodex.api.reasons import ExitCode, Reason
+from nanodex.collector import collector_paused
 from nanodex.errors import Interrupted, UserError
 from nanodex.extractor.cache import RecordCache, record_key
 from nanodex.extractor.graph_builder import FileRow, write_graph
@@ -71,20 +70,8 @@ def extract(
             hint="narrow the source with subPath, include or exclude, or raise extract.maxFiles",
         )
     started = time.monotonic()
-    with _collector_paused():
+    with collector_paused():
         return _extract(checkout, config, out, cache, progress, started)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Linking makes millions of tuples and no cycles: a search for garbage finds none."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _extract(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nanodex.api.reasons import Reason
+from nanodex.collector import collector_paused
 from nanodex.errors import UserError
 
 
@@ -169,7 +170,10 @@ def load_graph(path: Path) -> Graph:
             hint="run `nanodex extract REPOSITORY --out graph.sqlite` first",
         )
     try:
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        with (
+            collector_paused(),
+            closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database,
+        ):
             return _load(database)
     except (sqlite3.DatabaseError, _Forged) as error:
         raise UserError(
