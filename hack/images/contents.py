@@ -1,7 +1,10 @@
 """What is in an image: its files read once, as the stream that the tool exports."""
 
+import base64
+import csv
 import email.message
 import email.parser
+import hashlib
 import re
 import tarfile
 from collections.abc import Iterable
@@ -13,7 +16,7 @@ from typing import IO
 _TEXT_BYTES = 1 << 20
 _PROGRAM_FOLDERS = re.compile(r"(usr/(local/)?)?s?bin|opt/[^/]+/bin")
 _METADATA = re.compile(r"(opt/[^/]+/site-packages/[^/]+\.dist-info)/METADATA")
-_RECORD = re.compile(r"(opt/[^/]+/site-packages/([^/]+\.dist-info))/RECORD")
+_RECORD = re.compile(r"((opt/[^/]+/site-packages)/([^/]+\.dist-info))/RECORD")
 _STANZA = re.compile(r"var/lib/dpkg/status\.d/[^/]+")
 _COPYRIGHT = re.compile(r"usr/share/doc/([^/]+)/copyright")
 # Of a distribution that only asks for others.
@@ -65,7 +68,8 @@ def read_contents(
     Args:
         stream: The tar that `Tool.exported` opens.
         traces: Bytes that no file may hold, such as the address of a package index.
-        foreign: Certificates that no file may hold, as `certificates` returns them.
+        foreign: Certificates that no file may hold, as `certificates` returns them. A package may
+            hold them where its wheel came with that very file.
     """
     contents = Contents()
     looked_for, not_ours = set(traces), set(foreign)
@@ -74,6 +78,9 @@ def read_contents(
     # Distributions that have no file but those that describe them.
     empty: set[str] = set()
     copyrights: dict[str, tuple[str, ...]] = {}
+    # Digests of files that hold a certificate of `foreign`, and of those that wheels came with.
+    trusting: dict[str, str] = {}
+    published: dict[str, str] = {}
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
             name = str(PurePosixPath(member.name.lstrip("./")))
@@ -87,17 +94,22 @@ def read_contents(
                 continue
             reader = archive.extractfile(member)
             data = reader.read() if reader else b""
-            if any(trace in data for trace in looked_for) or not_ours & certificates(data):
+            if any(trace in data for trace in looked_for):
                 contents.traces.append(name)
+            elif not_ours & certificates(data):
+                trusting[name] = _recorded_digest(data)
             if found := _METADATA.fullmatch(name):
                 python[found[1]] = _python_package(data)
             elif found := _RECORD.fullmatch(name):
-                if all(line.startswith(f"{found[2]}/") for line in data.decode().splitlines()):
+                digests = {row[0]: row[1] for row in csv.reader(data.decode().splitlines())}
+                if all(file.startswith(f"{found[3]}/") for file in digests):
                     empty.add(found[1])
+                published |= {f"{found[2]}/{file}": digest for file, digest in digests.items()}
             elif _STANZA.fullmatch(name):
                 stanzas[PurePosixPath(name).name] = _message(data)
             elif found := _COPYRIGHT.fullmatch(name):
                 copyrights[found[1]] = _debian_licences(data)
+    contents.traces += [n for n, digest in trusting.items() if published.get(n) != digest]
     for place, package in python.items():
         nothing = not package.licences and place in empty
         contents.packages.append(replace(package, licences=_NOTHING) if nothing else package)
@@ -130,6 +142,12 @@ def _note_rights(member: tarfile.TarInfo, *, name: str, contents: Contents) -> N
         and _PROGRAM_FOLDERS.fullmatch(str(PurePosixPath(name).parent))
     ):
         contents.programs.add(PurePosixPath(name).name)
+
+
+def _recorded_digest(data: bytes) -> str:
+    """Return a digest as a wheel's RECORD has it (PEP 376, PEP 427)."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=")
+    return f"sha256={digest.decode()}"
 
 
 def _message(data: bytes) -> email.message.Message:

@@ -3,6 +3,8 @@
 Docker, podman and buildah are not run here: `make images` and `make images-check` do that.
 """
 
+import base64
+import hashlib
 import io
 import json
 import tarfile
@@ -230,6 +232,25 @@ def test_rights_programs_and_traces_are_found() -> None:
     assert contents.writable == ["etc/open"]
     assert contents.programs == {"su", "pip"}
     assert contents.traces == ["etc/pip.conf", "etc/ssl/certs/ca.pem"]
+
+
+def test_a_certificate_that_a_package_came_with_says_nothing_of_the_machine() -> None:
+    record = f"grpc/roots.pem,{recorded(PEM)},{len(PEM)}\ngrpc/added.pem,{recorded(b'else')},9\n"
+    contents = read_contents(
+        tar(
+            ("opt/torch/site-packages/grpc/roots.pem", PEM, 0o644),
+            ("opt/torch/site-packages/grpc/added.pem", PEM, 0o644),
+            ("opt/torch/site-packages/grpcio-1.dist-info/RECORD", record.encode(), 0o644),
+        ),
+        foreign=certificates(PEM),
+    )
+    assert contents.traces == ["opt/torch/site-packages/grpc/added.pem"]
+
+
+def recorded(data: bytes) -> str:
+    """Return the digest of a file as a wheel's RECORD has it."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode()
+    return f"sha256={digest.rstrip('=')}"
 
 
 def test_a_good_image_has_no_findings() -> None:
