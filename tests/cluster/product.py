@@ -78,13 +78,17 @@ class Product:
         self.install()
         self.api.apply(SERVERS, model_server())
 
-    def install(self) -> None:
-        """Install or upgrade the release, and wait for its Pods."""
+    def install(self, **values: str) -> None:
+        """Install or upgrade the release, and wait for its Pods.
+
+        Args:
+            values: of the chart, beside those of the demo; as JSON.
+        """
         registry = json.dumps(self._registry)
         self._helm.run(
             *("upgrade", "--install", "nanodex", CHART, f"--namespace={SYSTEM}"),
             f"--values={VALUES}",
-            *as_flags({"images.registry": registry, "images.engine.registry": registry}),
+            *as_flags({"images.registry": registry, "images.engine.registry": registry, **values}),
         )
         self.world.wait_for_deployment(OPERATOR, namespace=SYSTEM)
 
@@ -103,16 +107,51 @@ class Product:
             self.api.delete(DEFINITIONS, f"{name}.nanodex.dev")
 
     def want(
-        self, name: str, *, namespace: str, quick: bool = True, git_secret: str = GIT_SECRET
+        self,
+        name: str,
+        *,
+        namespace: str,
+        quick: bool = True,
+        git: Object | None = None,
+        spec: Object | None = None,
     ) -> None:
-        """Apply the demo's CodeExpert, or a quicker one, that looks for new commits."""
+        """Apply the demo's CodeExpert, or a quicker one, that looks for new commits.
+
+        Args:
+            name: of the expert.
+            namespace: where it is.
+            quick: train a few steps only.
+            git: what differs in `source.git`.
+            spec: what differs in parts of the spec, by part.
+        """
         body = code_expert()
         body["metadata"] = {"name": name, "namespace": namespace}
-        git = body["spec"]["source"]["git"]
-        git |= {"interval": "30s", "secretRef": {"name": git_secret}}
-        if quick:
-            body["spec"] |= {part: body["spec"][part] | values for part, values in _QUICK.items()}
+        source = body["spec"]["source"]["git"]
+        source |= {"interval": "30s", "secretRef": {"name": GIT_SECRET}, **(git or {})}
+        for parts in (_QUICK if quick else {}, spec or {}):
+            body["spec"] |= {part: body["spec"][part] | values for part, values in parts.items()}
         self.api.apply(EXPERTS, body, namespace=namespace)
+
+    def drop(self, name: str, *, namespace: str) -> None:
+        """Delete an expert, and wait until nothing of it runs any more."""
+        self.api.delete(EXPERTS, name, namespace=namespace)
+        labels = f"nanodex.dev/expert={name}"
+        self.until(
+            lambda: not self.api.find_all("v1/pods", namespace=namespace, labels=labels),
+            seconds=180,
+        )
+
+    def stalled(self, namespace: str, name: str) -> dict[str, str]:
+        """Return the condition that says why nothing goes on; empty while something does."""
+        found = self.status(namespace, name).get("conditions", ())
+        return next((o for o in found if o["type"] == "Stalled" and o["status"] == "True"), {})
+
+    def kill_operator(self) -> None:
+        """Delete the operator's Pod without a word of warning."""
+        wanted = "app.kubernetes.io/component=operator"
+        for one in self.api.find_all("v1/pods", namespace=SYSTEM, labels=wanted):
+            name = one["metadata"]["name"]
+            self.api.delete("v1/pods", name, namespace=SYSTEM, grace_seconds=0)
 
     def status(self, namespace: str, name: str = "parcelry") -> Object:
         """Return what the operator says of an expert."""

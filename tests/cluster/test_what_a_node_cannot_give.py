@@ -5,22 +5,17 @@ import time
 import pytest
 
 from tests.cluster.faults import Faults
-from tests.cluster.product import EXPERTS, OTHER_TEAM, Product
+from tests.cluster.product import OTHER_TEAM, Product
+from tests.controlplane.api import Object
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 _LABEL = "nanodex.dev/test-room"
 _ENOUGH = {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "6Gi"}}
 
 
-def _edit(served: Product, name: str, *, seed: int, **pod: object) -> None:
-    # With a seed of its own nobody has trained the same before.
-    body = {"spec": {"training": {"seed": seed, "pod": pod}}}
-    served.api.patch(EXPERTS, name, body, namespace=OTHER_TEAM)
-
-
-def _stalled(served: Product, name: str) -> dict[str, str]:
-    found = served.status(OTHER_TEAM, name).get("conditions", ())
-    return next((one for one in found if one["type"] == "Stalled" and one["status"] == "True"), {})
+def _training(*, seed: int, **pod: object) -> Object:
+    """Return a training of its own: nobody has trained with this seed before."""
+    return {"training": {"seed": seed, "pod": pod}}
 
 
 def _trained(served: Product, name: str) -> bool:
@@ -31,10 +26,10 @@ def test_a_training_that_no_node_takes_begins_once_one_does(
     served: Product, faults: Faults
 ) -> None:
     [node] = (one["metadata"]["name"] for one in served.api.find_all("v1/nodes"))
-    served.want("no-room", namespace=OTHER_TEAM)
-    _edit(served, "no-room", seed=1, nodeSelector={_LABEL: "yes"}, resources=_ENOUGH)
+    training = _training(seed=1, nodeSelector={_LABEL: "yes"}, resources=_ENOUGH)
+    served.want("no-room", namespace=OTHER_TEAM, spec=training)
     try:
-        why = served.until(lambda: _stalled(served, "no-room"), seconds=300)
+        why = served.until(lambda: served.stalled(OTHER_TEAM, "no-room"), seconds=300)
         assert why["reason"] == "Unschedulable"
         assert "node" in why["message"]
         begin = time.time()
@@ -47,24 +42,23 @@ def test_a_training_that_no_node_takes_begins_once_one_does(
         faults.add("no node for the training", seconds=time.time() - begin, lost="none")
     finally:
         served.api.patch("v1/nodes", node, {"metadata": {"labels": {_LABEL: None}}})
-        served.api.delete(EXPERTS, "no-room", namespace=OTHER_TEAM)
+        served.drop("no-room", namespace=OTHER_TEAM)
 
 
 def test_a_training_that_ran_out_of_memory_says_so_and_runs_again_with_more(
     served: Product, faults: Faults
 ) -> None:
-    served.want("too-small", namespace=OTHER_TEAM)
     little = {"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"memory": "600Mi"}}
-    _edit(served, "too-small", seed=2, resources=little)
+    served.want("too-small", namespace=OTHER_TEAM, spec=_training(seed=2, resources=little))
     try:
-        why = served.until(lambda: _stalled(served, "too-small"), seconds=600)
+        why = served.until(lambda: served.stalled(OTHER_TEAM, "too-small"), seconds=600)
         assert why["reason"] == "OOMKilled"
         assert "Raise the memory limit" in why["message"]
         begin = time.time()
 
-        _edit(served, "too-small", seed=2, resources=_ENOUGH)
+        served.want("too-small", namespace=OTHER_TEAM, spec=_training(seed=2, resources=_ENOUGH))
 
         served.until(lambda: _trained(served, "too-small"), seconds=600)
         faults.add("trainer out of memory", seconds=time.time() - begin, lost="the attempt")
     finally:
-        served.api.delete(EXPERTS, "too-small", namespace=OTHER_TEAM)
+        served.drop("too-small", namespace=OTHER_TEAM)

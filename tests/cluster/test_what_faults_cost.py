@@ -125,10 +125,7 @@ def test_a_new_commit_takes_over_whatever_happens_to_its_training(
     job = served.stage(TEAM, "train")["job"]
 
     killed = time.time()
-    wanted = "app.kubernetes.io/component=operator"
-    [operator] = served.api.find_all("v1/pods", namespace=SYSTEM, labels=wanted)
-    gone = operator["metadata"]["name"]
-    served.api.delete("v1/pods", gone, namespace=SYSTEM, grace_seconds=0)
+    served.kill_operator()
     served.until(lambda: steps() > percent, seconds=600)
     assert served.stage(TEAM, "train")["job"] == job
     _costs_no_answer(
@@ -181,7 +178,7 @@ def test_a_missing_secret_and_a_store_that_is_away_are_waited_for(
     served: Product, faults: Faults
 ) -> None:
     begin = _pause(served)
-    served.want("late", namespace=OTHER_TEAM, git_secret="late-git")
+    served.want("late", namespace=OTHER_TEAM, git={"secretRef": {"name": "late-git"}})
 
     def failure() -> str:
         entry = served.stage(OTHER_TEAM, "resolve", name="late")
@@ -223,9 +220,5 @@ def test_a_missing_secret_and_a_store_that_is_away_are_waited_for(
         )
     finally:
         served.world.hide_store(hidden=False)
-        served.api.delete(EXPERTS, "late", namespace=OTHER_TEAM)
-    gone = "nanodex.dev/expert=late"
-    served.until(
-        lambda: not served.api.find_all("v1/pods", namespace=OTHER_TEAM, labels=gone), seconds=180
-    )
+        served.drop("late", namespace=OTHER_TEAM)
     assert not served.failures(since=begin)

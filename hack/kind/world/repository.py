@@ -21,17 +21,28 @@ def bundle_of_sample(work: Path, *, changes: Mapping[str, tuple[str, str]] | Non
     """
     repository = work / "parcelry"
     shutil.copytree(_SAMPLE, repository, ignore=shutil.ignore_patterns("__pycache__"))
-    who = ["-c", "user.name=parcelry", "-c", "user.email=parcelry@example.com"]
     git("init", "--quiet", "--initial-branch=main", repository=repository)
-    git("add", "--all", repository=repository)
-    git(*who, "commit", "--quiet", "--message=Parcel rates, quotes, labels", repository=repository)
+    commit(repository, "Parcel rates, quotes, labels")
     for name, (old, new) in (changes or {}).items():
         file = repository / name
         file.write_text(file.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     if changes:
-        git(*who, "commit", "--quiet", "--all", "--message=Change figures", repository=repository)
-    git("bundle", "create", "--quiet", "../parcelry.bundle", "main", "HEAD", repository=repository)
-    return (work / "parcelry.bundle").read_bytes()
+        commit(repository, "Change figures")
+    return bundle(repository)
+
+
+def commit(repository: Path, message: str) -> None:
+    """Commit all files of a work tree, as somebody who is always the same."""
+    who = ["-c", "user.name=parcelry", "-c", "user.email=parcelry@example.com"]
+    git("add", "--all", repository=repository)
+    git(*who, "commit", "--quiet", f"--message={message}", repository=repository)
+
+
+def bundle(repository: Path) -> bytes:
+    """Return the branch main as what `git bundle` writes."""
+    file = repository.with_suffix(".bundle")
+    git("bundle", "create", "--quiet", str(file), "main", "HEAD", repository=repository)
+    return file.read_bytes()
 
 
 def git(*arguments: str, repository: Path) -> str:
