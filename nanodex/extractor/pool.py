@@ -113,8 +113,8 @@ class _Budget:
     commit would not give the same graph.
     """
 
-    def __init__(self, process: int, seconds: float) -> None:
-        self._process = psutil.Process(process)
+    def __init__(self, process: psutil.Process, seconds: float) -> None:
+        self._process = process
         self._seconds = seconds
         self._wall = time.monotonic()
         self._worked = self._processor_seconds()
@@ -146,7 +146,7 @@ class _Parser:
 
     def __init__(self, file_timeout_seconds: float) -> None:
         self._timeout = file_timeout_seconds
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: psutil.Popen | None = None
 
     def __enter__(self) -> "_Parser":
         return self
@@ -173,7 +173,7 @@ class _Parser:
         send(process.stdin.fileno(), header, *(task.load() for task in waiting))
         answers = process.stdout.fileno()
         while waiting:
-            budget = _Budget(process.pid, self._timeout)
+            budget = _Budget(process, self._timeout)
             status = receive(answers, patience=budget).decode(errors="replace")
             if status == "parsed":
                 record = PackedRecord(
@@ -184,9 +184,9 @@ class _Parser:
             else:
                 yield Outcome(waiting.popleft().index, None, None, status)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> psutil.Popen:
         if self._process is None:
-            self._process = subprocess.Popen(
+            self._process = psutil.Popen(
                 # -P: the working folder may be the stranger's repository; import nothing from it.
                 [sys.executable, "-P", "-m", "nanodex.extractor.worker"],
                 stdin=subprocess.PIPE,
@@ -195,7 +195,7 @@ class _Parser:
             )
             assert self._process.stdout is not None
             # The budget of the first file begins when the process is ready for it.
-            budget = _Budget(self._process.pid, _START_SECONDS)
+            budget = _Budget(self._process, _START_SECONDS)
             try:
                 receive(self._process.stdout.fileno(), patience=budget)
             except (Closed, Overdue) as error:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import tree_sitter
 
-from nanodex.extractor.languages.python import statements, syntax
-from nanodex.extractor.languages.python.statements import Handler
-from nanodex.extractor.languages.python.syntax import TextOf, folded, string_content
+from nanodex.extractor.languages.python import statements, syntax, uses
+from nanodex.extractor.languages.python.syntax import TextOf, folded, string_content, token_of
 from nanodex.extractor.records import Binding, Expr, Parameter, Symbol
 
 if TYPE_CHECKING:
-    from nanodex.extractor.languages.python.walk import Context, Walk
+    from nanodex.extractor.languages.python.walk import Context, Handler, Walk
 
 _MAX_VALUE_BYTES = 1000
 _STARS = {"list_splat_pattern": "*", "dictionary_splat_pattern": "**"}
@@ -62,7 +61,7 @@ def _function(
     for parameter in parameters:
         parameter.bind(walk, context, inner, bound)
     for decorator in decorators:
-        statements.read_route(walk, decorator, index)
+        uses.read_route(walk, decorator, index)
     if context.scope == 0 and walk.text_of(name) == "main":
         walk.attribute(index, "entry_point", "main", name)
     walk.visit_children(body, inner)
@@ -135,11 +134,11 @@ def _class(
             continue
         named = (base.child_by_field_id(syntax.VALUE) if base.type == "subscript" else None) or base
         walk.refer(
-            context, "extends", statements.token_of(named), walk.expression(base),
+            context, "extends", token_of(named), walk.expression(base),
             name=walk.text_of(named), source=index,
         )  # fmt: skip
     for decorator in decorators:
-        statements.read_route(walk, decorator, index)
+        uses.read_route(walk, decorator, index)
     inner = context._replace(
         block_end=body.end_byte, scope=index, owner=index, self_name="", condition=""
     )
@@ -242,7 +241,7 @@ def _parameter_name(node: tree_sitter.Node) -> tree_sitter.Node | None:
     return None
 
 
-HANDLERS: dict[str, Handler] = {
+HANDLERS: dict[str, "Handler"] = {
     "function_definition": _function,
     "class_definition": _class,
     "decorated_definition": _decorated,

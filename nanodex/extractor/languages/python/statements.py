@@ -1,32 +1,18 @@
-"""How each statement of Python binds names, and what it refers to beside calls and definitions."""
+"""How each statement of Python binds names, and for which block of statements they hold."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import tree_sitter
 
 from nanodex.extractor.languages.python import syntax
 from nanodex.extractor.languages.python.queries import (
-    COMMAND_METHODS,
     COMPREHENSIONS,
-    ENVIRONMENT_CALLS,
-    ENVIRONMENT_MAPPINGS,
-    ROUTE_METHODS,
 )
-from nanodex.extractor.languages.python.syntax import folded, string_content
+from nanodex.extractor.languages.python.syntax import folded
 from nanodex.extractor.records import Binding, Expr
 
 if TYPE_CHECKING:
-    from nanodex.extractor.languages.python.walk import Context, Walk
-
-Handler = Callable[["Walk", tree_sitter.Node, "Context"], None]
-
-
-def token_of(node: tree_sitter.Node) -> tree_sitter.Node:
-    """Return the token that names what an expression stands for: `c` of `a.b.c`."""
-    if node.type == "attribute":
-        return node.child_by_field_id(syntax.ATTRIBUTE) or node
-    return node
+    from nanodex.extractor.languages.python.walk import Context, Handler, Walk
 
 
 def bind_target(
@@ -204,34 +190,6 @@ def _assert(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
         _narrow(walk, node.named_children[0], context, node, context.block_end)
 
 
-def _raise(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    raised = node.named_children[0] if node.named_children else None
-    cause = node.child_by_field_id(syntax.CAUSE)
-    if raised is not None and raised != cause:
-        message = ""
-        named = raised
-        if raised.type == "call":
-            named = raised.child_by_field_id(syntax.FUNCTION) or raised
-            message = _first_string(walk, raised.child_by_field_id(syntax.ARGUMENTS))
-        walk.refer(
-            context, "raises", token_of(named), walk.expression(raised), name=walk.text_of(named)
-        )
-        walk.raise_site(context, node, walk.text_of(named), message)
-    walk.visit_children(node, context)
-
-
-def _first_string(walk: "Walk", node: tree_sitter.Node | None) -> str:
-    """Return the content of the first string literal below `node`, in source order."""
-    if node is None:
-        return ""
-    for child in node.named_children:
-        if child.type == "string":
-            return string_content(walk.text_of(child))
-        if child.type not in {"lambda", "interpolation"} and (found := _first_string(walk, child)):
-            return found
-    return ""
-
-
 def _return(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
     value = node.named_children[0] if node.named_children else None
     walk.bind(context, "<result>", "return", walk.expression(value) if value else ["none"], node)
@@ -267,72 +225,13 @@ def _named(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
         walk.visit(value, context)
 
 
-def _subscript(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    value, key = node.child_by_field_id(syntax.VALUE), node.child_by_field_id(syntax.SUBSCRIPT)
-    if value is not None and key is not None and key.type == "string":
-        if walk.text_of(value) in ENVIRONMENT_MAPPINGS:
-            walk.attribute(context.scope, "reads_env", string_content(walk.text_of(key)), node)
-    walk.visit_children(node, context)
-
-
-def _call(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    function = node.child_by_field_id(syntax.FUNCTION)
-    if function is not None:
-        name = walk.text_of(function)
-        walk.refer(context, "calls", token_of(function), walk.expression(function), name=name)
-        if name in ENVIRONMENT_CALLS:
-            _read_environment(walk, node, context)
-    walk.visit_children(node, context)
-
-
-def _read_environment(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
-    """Record the variable that `os.environ.get("X")` and its like read."""
-    arguments = node.child_by_field_id(syntax.ARGUMENTS)
-    first = arguments.named_children[0] if arguments and arguments.named_children else None
-    if first is not None and first.type == "string":
-        walk.attribute(context.scope, "reads_env", string_content(walk.text_of(first)), node)
-
-
-def read_route(walk: "Walk", decorator: tree_sitter.Node, index: int) -> None:
-    """Record the route or command that a decorator such as `@app.get("/x")` registers."""
-    call = decorator.named_children[0] if decorator.named_children else None
-    if call is None or call.type != "call":
-        return
-    function = call.child_by_field_id(syntax.FUNCTION)
-    arguments = call.child_by_field_id(syntax.ARGUMENTS)
-    if function is None or arguments is None or function.type != "attribute":
-        return
-    method = walk.text_of(token_of(function))
-    first = arguments.named_children[0] if arguments.named_children else None
-    literal = string_content(walk.text_of(first)) if first and first.type == "string" else ""
-    if method in ROUTE_METHODS and literal.startswith("/"):
-        for verb in _verbs(walk, arguments) if method == "route" else [method.upper()]:
-            walk.attribute(index, "route", f"{verb} {literal}", decorator)
-    elif method in COMMAND_METHODS:
-        name = literal or walk.record.symbols[index].name.replace("_", "-")
-        walk.attribute(index, "route", name, decorator)
-
-
-def _verbs(walk: "Walk", arguments: tree_sitter.Node) -> list[str]:
-    for argument in arguments.named_children:
-        name, value = (
-            argument.child_by_field_id(syntax.NAME),
-            argument.child_by_field_id(syntax.VALUE),
-        )
-        if name is not None and walk.text_of(name) == "methods" and value is not None:
-            verbs = [string_content(walk.text_of(item)) for item in value.named_children]
-            return [verb.upper() for verb in verbs if verb] or ["GET"]
-    return ["GET"]
-
-
 def _global(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
     # The binding belongs to the module; a rare statement, seen before the names it declares.
     for child in node.named_children:
         walk.declare_global(context, walk.text_of(child))
 
 
-HANDLERS: dict[str, Handler] = {
-    "call": _call,
+HANDLERS: dict[str, "Handler"] = {
     "import_statement": _import,
     "import_from_statement": _import_from,
     "for_statement": _for,
@@ -341,12 +240,10 @@ HANDLERS: dict[str, Handler] = {
     "except_group_clause": _except,
     "if_statement": _if,
     "assert_statement": _assert,
-    "raise_statement": _raise,
     "return_statement": _return,
     "yield": _yield,
     "lambda": _lambda,
     "named_expression": _named,
-    "subscript": _subscript,
     "global_statement": _global,
     "block": lambda walk, node, context: walk.block(node, context),
     **dict.fromkeys([*COMPREHENSIONS, "dictionary_comprehension"], _comprehension),

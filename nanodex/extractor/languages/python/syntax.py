@@ -64,6 +64,13 @@ def text_reader(source: bytes) -> TextOf:
     return lambda node: source[node.start_byte : node.end_byte].decode()
 
 
+def token_of(node: tree_sitter.Node) -> tree_sitter.Node:
+    """Return the token that names what an expression stands for: `c` of `a.b.c`."""
+    if node.type == "attribute":
+        return node.child_by_field_id(ATTRIBUTE) or node
+    return node
+
+
 def folded(text: str) -> str:
     """Return text with every run of white space as one space."""
     return " ".join(text.split())

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import tree_sitter
 
-from nanodex.extractor.languages.python import definitions, expressions, statements
+from nanodex.extractor.languages.python import definitions, expressions, statements, uses
 from nanodex.extractor.languages.python.queries import SILENT
 from nanodex.extractor.languages.python.syntax import folded, text_reader
 from nanodex.extractor.records import (
@@ -129,9 +129,11 @@ class Walk:
         return len(self.record.symbols) - 1
 
 
+Handler = Callable[[Walk, tree_sitter.Node, Context], None]
 # What is not here is walked into; what is None is not.
-_HANDLERS: dict[str, Callable[[Walk, tree_sitter.Node, Context], None] | None] = {
+_HANDLERS: dict[str, Handler | None] = {
     **definitions.HANDLERS,
     **statements.HANDLERS,
+    **uses.HANDLERS,
     **dict.fromkeys(SILENT),
 }
