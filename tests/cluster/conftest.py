@@ -69,8 +69,9 @@ def _prepare() -> Prepared:
     made = not cluster.exists()
     if made:
         cluster.up(nodes=1)
-        cluster.load(product_images(provider.tool))
-    cluster.load([store_image(provider.tool), git_image(provider.tool, tell=_tell)])
+    surroundings = [store_image(provider.tool), git_image(provider.tool, tell=_tell)]
+    wanted = [*product_images(provider.tool), *surroundings]
+    cluster.load([one for one in wanted if not cluster.holds(one)])
     return Prepared(kubeconfig_of(DEFAULT_NAME), made=cluster if made else None)
 
 
