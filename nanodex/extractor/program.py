@@ -4,10 +4,10 @@ Node ids are given in order of path and of appearance, so that a run over the sa
 same ids whatever was cached and however the work was spread over processes.
 """
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from nanodex.extractor.records import Binding, Symbol, Uses, unpack_bindings, unpack_uses
@@ -84,26 +84,31 @@ class Program:
 
     units: Sequence[Unit]
     by_path: dict[str, Unit] = field(init=False)
-    by_qualified_name: dict[str, list[int]] = field(init=False)
     bases: dict[int, list[Base]] = field(default_factory=lambda: defaultdict(list))
     # Declarations whose place a definition elsewhere has taken, and who then encloses it.
     replaced: dict[int, int] = field(default_factory=dict)
     adopted: dict[int, int] = field(default_factory=dict)
-    _firsts: list[int] = field(init=False)
+    # The file of each node: asked for every step from one definition to another.
+    _unit_of: list[Unit] = field(init=False)
     _linearizations: dict[int, tuple[Base, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         first = 1
-        self.by_path, self.by_qualified_name, self._firsts = {}, {}, []
+        self.by_path = {unit.path: unit for unit in self.units}
+        self._unit_of = [*self.units[:1]]  # there is no node 0
         for unit in self.units:
             unit.first = first
-            self._firsts.append(first)
-            self.by_path[unit.path] = unit
-            for index in range(len(unit.symbols)):
-                self.by_qualified_name.setdefault(unit.qualified_name(index), []).append(
-                    first + index
-                )
+            self._unit_of.extend([unit] * len(unit.symbols))
             first += len(unit.symbols)
+
+    @cached_property
+    def by_qualified_name(self) -> Mapping[str, Sequence[int]]:
+        """Nodes by dotted name, in order of path; not every language asks for it."""
+        nodes: dict[str, list[int]] = {}
+        for unit in self.units:
+            for index in range(len(unit.symbols)):
+                nodes.setdefault(unit.qualified_name(index), []).append(unit.first + index)
+        return nodes
 
     @property
     def node_count(self) -> int:
@@ -112,11 +117,11 @@ class Program:
 
     def unit_of(self, node: int) -> Unit:
         """Return the file that defines `node`."""
-        return self.units[bisect_right(self._firsts, node) - 1]
+        return self._unit_of[node]
 
     def symbol(self, node: int) -> Symbol:
         """Return the definition of `node`."""
-        unit = self.unit_of(node)
+        unit = self._unit_of[node]
         return unit.symbols[node - unit.first]
 
     def parent(self, node: int) -> int | None:
