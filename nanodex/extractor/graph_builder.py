@@ -8,12 +8,31 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from nanodex.api.stages import SCHEMA_VERSION, StageName
-from nanodex.extractor.linker import Linker
-from nanodex.extractor.program import Unit
+from nanodex.extractor.linker import EdgeRow, LinkedUnit, Linker, UnresolvedRow
+from nanodex.extractor.program import Program, Unit
+
+
+def _places(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+_INSERT_FILE = f"INSERT INTO files VALUES ({_places(9)})"
+_INSERT_NODE = f"INSERT INTO nodes VALUES ({_places(20)})"
+_INSERT_PARAMETER = f"INSERT INTO parameters VALUES ({_places(7)})"
+_INSERT_EDGE = (
+    f"INSERT INTO edges ({', '.join(EdgeRow._fields)}) VALUES ({_places(len(EdgeRow._fields))})"
+)
+_INSERT_UNRESOLVED = (
+    f"INSERT INTO refs_unresolved ({', '.join(UnresolvedRow._fields)})"
+    f" VALUES ({_places(len(UnresolvedRow._fields))})"
+)
+_INSERT_RAISE_SITE = f"INSERT INTO raise_sites VALUES ({_places(8)})"
+_INSERT_ATTRIBUTE = f"INSERT INTO attributes VALUES ({_places(7)})"
 
 
 @dataclass(slots=True)
@@ -84,62 +103,18 @@ def _fill(
         "schema": str(SCHEMA_VERSION[StageName.EXTRACT]),
         "snapshot": snapshot(rows),
     }
-    _insert(database, "meta", meta.items())
-    _insert(database, "files", (_file_values(number, row) for number, row in enumerate(rows, 1)))
+    database.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+    database.executemany(_INSERT_FILE, map(_file_values, count(1), rows))
     for unit in linker.units:
-        _insert(database, "nodes", _node_values(unit, linker))
-        _insert(database, "parameters", _parameter_values(unit, linker))
+        database.executemany(_INSERT_NODE, _node_values(unit, linker))
+        database.executemany(_INSERT_PARAMETER, _parameter_values(unit, linker))
     edges = unresolved = 0
     for linked in linker.link():
-        path, first, current = linked.unit.path, linked.unit.first, linker.program.current
         edges += len(linked.edges)
         unresolved += len(linked.unresolved)
-        _insert(
-            database,
-            "edges",
-            (
-                (
-                    e.src,
-                    e.dst,
-                    e.relationship,
-                    path,
-                    e.line,
-                    e.rule,
-                    e.conf,
-                    e.start_byte,
-                    e.end_byte,
-                )
-                for e in linked.edges
-            ),
-        )
-        _insert(
-            database,
-            "refs_unresolved",
-            (
-                (r.src, r.name, r.relationship, path, r.line, r.reason, r.start_byte, r.end_byte)
-                for r in linked.unresolved
-            ),
-        )
-        _insert(
-            database,
-            "raise_sites",
-            (
-                (current(first + s.source), s.exception, s.message, s.condition, path, s.line,
-                 s.start_byte, s.end_byte)
-                for s in linked.raise_sites
-            ),
-        )  # fmt: skip
-        _insert(
-            database,
-            "attributes",
-            (
-                (current(first + a.source), a.key, a.value, path, a.line, a.start_byte, a.end_byte)
-                for a in linked.attributes
-            ),
-        )
-    _insert(
-        database,
-        "nodes",
+        _insert_linked(database, linked, linker.program)
+    database.executemany(
+        _INSERT_NODE,
         (
             (node, "", symbol.name.rpartition(".")[2], "", "external", symbol.name, symbol.language,
              0, 0, "", "", "public", None, 0, 0, 0, 0, "", "", "[]")
@@ -161,15 +136,25 @@ def _schema() -> tuple[list[str], list[str]]:
     return [statement for statement in statements if statement not in indexes], indexes
 
 
-def _insert(database: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    iterator = iter(rows)
-    first = next(iterator, None)
-    if first is None:
-        return
-    # `table` is one of the names above, never input.
-    statement = f"INSERT INTO {table} VALUES ({', '.join('?' * len(first))})"
-    database.execute(statement, first)
-    database.executemany(statement, iterator)
+def _insert_linked(database: sqlite3.Connection, linked: LinkedUnit, program: Program) -> None:
+    path, first, current = linked.unit.path, linked.unit.first, program.current
+    database.executemany(_INSERT_EDGE, linked.edges)
+    database.executemany(_INSERT_UNRESOLVED, linked.unresolved)
+    database.executemany(
+        _INSERT_RAISE_SITE,
+        (
+            (current(first + s.source), s.exception, s.message, s.condition, path, s.line,
+             s.start_byte, s.end_byte)
+            for s in linked.raise_sites
+        ),
+    )  # fmt: skip
+    database.executemany(
+        _INSERT_ATTRIBUTE,
+        (
+            (current(first + a.source), a.key, a.value, path, a.line, a.start_byte, a.end_byte)
+            for a in linked.attributes
+        ),
+    )
 
 
 def _file_values(number: int, row: FileRow) -> tuple[Any, ...]:
@@ -180,16 +165,18 @@ def _file_values(number: int, row: FileRow) -> tuple[Any, ...]:
 
 
 def _node_values(unit: Unit, linker: Linker) -> Iterator[tuple[Any, ...]]:
+    replaced, adopted = linker.program.replaced, linker.program.adopted
     for index, symbol in enumerate(unit.symbols):
         node = unit.first + index
-        if node in linker.program.replaced:
+        if node in replaced:
             continue
+        parent = unit.first + symbol.parent if symbol.parent >= 0 else None
         yield (
             node, "",
             symbol.name or unit.names.label or unit.names.module.rpartition(".")[2], unit.path,
             linker.kind(node), unit.qualified_name(index), unit.language,
             symbol.start_line, symbol.end_line, symbol.signature, symbol.docstring,
-            symbol.visibility, linker.program.parent(node),
+            symbol.visibility, adopted.get(node, parent),
             symbol.start_byte, symbol.end_byte, symbol.name_start, symbol.name_end,
             symbol.value, symbol.returns, _json_list(symbol.decorators),
         )  # fmt: skip
@@ -201,7 +188,7 @@ def _json_list(texts: tuple[str, ...]) -> str:
 
 def _parameter_values(unit: Unit, linker: Linker) -> Iterator[tuple[Any, ...]]:
     for index, symbol in enumerate(unit.symbols):
-        if unit.first + index in linker.program.replaced:
+        if not symbol.parameters or unit.first + index in linker.program.replaced:
             continue
         for position, parameter in enumerate(symbol.parameters):
             yield (unit.first + index, position, *parameter)

@@ -6,20 +6,22 @@ the same rows as a clean one.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from nanodex.extractor.languages import load_language
 from nanodex.extractor.languages.protocol import External, Found, Language, Missing, Resolution
 from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Attribute, RaiseSite, Reference
 from nanodex.extractor.resolver.hierarchy import CLASS_KINDS, class_kinds, inherited_name
-from nanodex.extractor.resolver.testing import is_tested, tests_of
+from nanodex.extractor.resolver.testing import Tested, tests_of
+
+_Row = TypeVar("_Row", bound=tuple[object, ...])
 
 _HIERARCHY = frozenset({"extends", "implements"})
 
 
 class EdgeRow(NamedTuple):
-    """A row of `edges` without its path; fields in the order in which rows are sorted."""
+    """A row of `edges`; fields in the order in which rows are sorted."""
 
     start_byte: int
     end_byte: int
@@ -29,10 +31,11 @@ class EdgeRow(NamedTuple):
     line: int
     rule: str
     conf: float
+    path: str
 
 
 class UnresolvedRow(NamedTuple):
-    """A row of `refs_unresolved` without its path."""
+    """A row of `refs_unresolved`; fields in the order in which rows are sorted."""
 
     start_byte: int
     end_byte: int
@@ -41,6 +44,7 @@ class UnresolvedRow(NamedTuple):
     name: str
     line: int
     reason: str
+    path: str
 
 
 class ExternalSymbol(NamedTuple):
@@ -78,6 +82,7 @@ class Linker:
                 unit.names = module_names[unit.path]
         self.program = Program(self.units)
         self._node_count = self.program.node_count
+        self._tested = Tested(self.program)
         self._resolvers = {
             name: language.resolver(self.program) for name, language in self._languages.items()
         }
@@ -109,67 +114,78 @@ class Linker:
         uses = unit.uses()
         language, resolver = self._languages[unit.language], self._resolvers[unit.language]
         tests = tests_of(unit, language)
-        edges = set(self._structure(unit))
+        edges = list(self._structure(unit))
         unresolved: list[UnresolvedRow] = []
         for reference in uses.references:
             answer = resolver.resolve(unit, reference)
+            src = self.program.current(unit.first + reference.source)
             if isinstance(answer, Missing):
-                src = self.program.current(unit.first + reference.source)
-                unresolved.append(_unresolved(src, reference, answer))
+                unresolved.append(
+                    UnresolvedRow(
+                        reference.start_byte, reference.end_byte, reference.relationship,
+                        src, reference.name, reference.line, answer.reason, unit.path,
+                    )
+                )  # fmt: skip
                 continue
-            edge = self._edge(unit, reference, answer)
-            edges.add(edge)
+            edge = self._edge(unit, reference, answer, src)
+            edges.append(edge)
             if (
                 reference.source in tests
                 and isinstance(answer, Found)
-                and is_tested(
-                    self.program, language, relationship=edge.relationship, target=edge.dst
+                and self._tested.is_tested(
+                    language, relationship=edge.relationship, target=edge.dst
                 )
             ):
                 test = unit.first + tests[reference.source]
-                edges.add(edge._replace(relationship="tests", src=test, rule="used by test"))
+                edges.append(edge._replace(relationship="tests", src=test, rule="used by test"))
         return LinkedUnit(
             unit,
-            edges=sorted(edges),
-            unresolved=sorted(set(unresolved)),
+            edges=_distinct(edges),
+            unresolved=_distinct(unresolved),
             raise_sites=uses.raise_sites,
             attributes=uses.attributes,
         )
 
     def _structure(self, unit: Unit) -> Iterator[EdgeRow]:
-        for index, symbol in enumerate(unit.symbols):
-            node = unit.first + index
-            if symbol.parent >= 0 and node not in self.program.adopted:
+        adopted, current = self.program.adopted, self.program.current
+        for node, symbol in enumerate(unit.symbols, unit.first):
+            if symbol.parent >= 0 and node not in adopted:
                 yield EdgeRow(
                     symbol.name_start, symbol.name_end, "defines", unit.first + symbol.parent,
-                    self.program.current(node), symbol.start_line, "syntax", 1.0,
+                    current(node), symbol.start_line, "syntax", 1.0, unit.path,
                 )  # fmt: skip
         language = self._languages[unit.language]
         for override in inherited_name(self.program, language, unit):
             symbol = self.program.symbol(override.method)
             yield EdgeRow(
                 symbol.name_start, symbol.name_end, "overrides",
-                self.program.current(override.method), override.inherited, symbol.start_line,
-                override.rule, override.conf,
+                current(override.method), override.inherited, symbol.start_line,
+                override.rule, override.conf, unit.path,
             )  # fmt: skip
 
-    def _edge(self, unit: Unit, reference: Reference, answer: Found | External) -> EdgeRow:
-        src = self.program.current(unit.first + reference.source)
+    def _edge(
+        self, unit: Unit, reference: Reference, answer: Found | External, src: int
+    ) -> EdgeRow:
         relationship = answer.relationship or reference.relationship
         if isinstance(answer, External):
             symbol = ExternalSymbol(unit.language, answer.name)
             dst = self.externals.setdefault(symbol, self._node_count + 1 + len(self.externals))
         else:
             dst = answer.node
-            kind = self.kind(dst)
+            kind = self._kinds[dst]
             if relationship == "calls" and kind in CLASS_KINDS:
                 relationship = "instantiates"
-            elif relationship == "extends" and kind == "interface" and self.kind(src) != kind:
+            elif relationship == "extends" and kind == "interface" and self._kinds[src] != kind:
                 relationship = "implements"
         return EdgeRow(
             reference.start_byte, reference.end_byte, relationship, src, dst,
-            reference.line, answer.rule, answer.conf,
+            reference.line, answer.rule, answer.conf, unit.path,
         )  # fmt: skip
+
+
+def _distinct(rows: list[_Row]) -> list[_Row]:
+    """Sort rows and drop repeated ones; most come in the order of their place already."""
+    return sorted(dict.fromkeys(rows))
 
 
 def _base(answer: Resolution) -> int | str | None:
@@ -180,10 +196,3 @@ def _base(answer: Resolution) -> int | str | None:
             return name
         case Missing():
             return None
-
-
-def _unresolved(src: int, reference: Reference, answer: Missing) -> UnresolvedRow:
-    return UnresolvedRow(
-        reference.start_byte, reference.end_byte, reference.relationship,
-        src, reference.name, reference.line, answer.reason,
-    )  # fmt: skip

@@ -19,6 +19,20 @@ def tests_of(unit: Unit, language: Language) -> dict[int, int]:
     return tests
 
 
-def is_tested(program: Program, language: Language, *, relationship: str, target: int) -> bool:
-    """Whether a use of `target` with this relationship inside a test says that it is tested."""
-    return relationship in _USES and not language.in_tests(program.unit_of(target).path)
+class Tested:
+    """What a use inside a test says of its target; a language is asked once about each file."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._in_tests: dict[tuple[str, int], bool] = {}
+
+    def is_tested(self, language: Language, *, relationship: str, target: int) -> bool:
+        """Whether a use of `target` with this relationship inside a test says it is tested."""
+        if relationship not in _USES:
+            return False
+        unit = self._program.unit_of(target)
+        key = (language.name, unit.first)
+        known = self._in_tests.get(key)
+        if known is None:
+            known = self._in_tests[key] = language.in_tests(unit.path)
+        return not known
