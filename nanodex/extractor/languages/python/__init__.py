@@ -2,7 +2,6 @@
 
 import builtins
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 
 import tree_sitter
 
@@ -21,6 +20,7 @@ _BUILTIN_EXCEPTIONS = tuple(
         if isinstance(value, type) and issubclass(value, BaseException)
     )
 )
+_TEST_FOLDERS = frozenset({"tests", "test", "testing"})
 
 
 class _Python:
@@ -56,12 +56,12 @@ class _Python:
         return method.visibility != "private"
 
     def in_tests(self, path: str) -> bool:
-        place = PurePosixPath(path)
+        *folders, name = path.split("/")
         return (
-            place.name.startswith("test_")
-            or place.stem.endswith("_test")
-            or place.name in {"conftest.py", "tests.py"}
-            or any(part in {"tests", "test", "testing"} for part in place.parts[:-1])
+            name.startswith("test_")
+            or name.rpartition(".")[0].endswith("_test")
+            or name in {"conftest.py", "tests.py"}
+            or not _TEST_FOLDERS.isdisjoint(folders)
         )
 
 

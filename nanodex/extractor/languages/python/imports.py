@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from nanodex.extractor.program import Program, Unit
@@ -33,6 +32,7 @@ class Imports:
         self._program = program
         self._modules: dict[str, list[Unit]] = defaultdict(list)
         self._packages: set[str] = set()
+        self._found: dict[tuple[int, str, bool], Definition | Unknown] = {}
         self._members: dict[tuple[int, str], Definition | None] = {}
         # Modules import each other in circles: a question that is being asked is not asked again.
         self._asking: set[tuple[int, str]] = set()
@@ -103,7 +103,7 @@ class Imports:
         if not level:
             return module
         parts = unit.names.module.split(".")
-        if PurePosixPath(unit.path).stem != "__init__":
+        if not _is_package(unit):
             parts.pop()
         if level - 1 > len(parts):
             return None
@@ -111,6 +111,13 @@ class Imports:
         return ".".join([*parts, module] if module else parts)
 
     def _module(self, unit: Unit, dotted: str, *, relative: bool) -> Definition | Unknown:
+        key = (unit.first, dotted, relative)
+        known = self._found.get(key)
+        if known is None:
+            known = self._found[key] = self._find(unit, dotted, relative=relative)
+        return known
+
+    def _find(self, unit: Unit, dotted: str, *, relative: bool) -> Definition | Unknown:
         for name in self._candidates(unit, dotted, relative=relative):
             units = self._modules.get(name)
             if units:
@@ -124,7 +131,7 @@ class Imports:
 
     def _candidates(self, unit: Unit, dotted: str, *, relative: bool) -> Iterator[str]:
         yield dotted
-        if not relative and PurePosixPath(unit.path).stem != "__init__":
+        if not relative and not _is_package(unit):
             # A script's own folder comes first on its import path, unless the folder is a package.
             folder, _, _ = unit.names.module.rpartition(".")
             if folder and folder not in self._modules:
@@ -153,6 +160,10 @@ class Imports:
                 if answer is not None:
                     return answer._replace(rule="star import")
         return None
+
+
+def _is_package(unit: Unit) -> bool:
+    return unit.path.rpartition("/")[2].rpartition(".")[0] == "__init__"
 
 
 def _nearest(units: list[Unit], path: str) -> Unit:
