@@ -5,17 +5,15 @@ enter what is being evaluated already, so that hostile or circular sources end a
 """
 
 from nanodex.extractor.languages.python import typing_forms
+from nanodex.extractor.languages.python.forms import FORMS
 from nanodex.extractor.languages.python.imports import Definition, Imports
 from nanodex.extractor.languages.python.members import Members
-from nanodex.extractor.languages.python.scopes import Reached, reach, visible_scopes
+from nanodex.extractor.languages.python.scopes import Name, Reached, Scopes, around, visible_scopes
 from nanodex.extractor.languages.python.values import (
     BUILTINS,
     CONFIDENCE,
-    NONE,
-    PASS_THROUGH,
     Value,
     Values,
-    external_instance,
     unique,
 )
 from nanodex.extractor.program import Program, Unit
@@ -23,6 +21,11 @@ from nanodex.extractor.records import Binding, Expr
 
 _MAX_DEPTH = 24
 _MAX_ALTERNATIVES = 6
+# Form of a binding -> the rule by which its value is known.
+_RULES = {
+    "annotation": "annotation", "self annotation": "annotation", "narrowed": "narrowing",
+    "assign": "assignment", "self assign": "assignment",
+}  # fmt: skip
 
 
 class Inference:
@@ -31,6 +34,7 @@ class Inference:
     def __init__(self, program: Program, imports: Imports) -> None:
         self.program = program
         self.imports = imports
+        self.scopes = Scopes()
         self.members = Members(self)
         self._bindings: dict[tuple[int, int, str, int], Values] = {}
         self._globals: dict[tuple[int, str], Values] = {}
@@ -50,93 +54,52 @@ class Inference:
             return ()
         self._depth += 1
         try:
-            return self._evaluate(unit, form, scope, at)[:_MAX_ALTERNATIVES]
+            return FORMS[form[0]](self, unit, form, scope, at)[:_MAX_ALTERNATIVES]
         finally:
             self._depth -= 1
 
-    def _evaluate(self, unit: Unit, form: Expr, scope: int, at: int | None) -> Values:
-        # The two forms that nearly all others end in come before the slower matching.
-        if form[0] == "n":
-            return self._name(unit, form[1], scope, at)
-        if form[0] == "a":
-            owners = self.evaluate(unit, form[1], scope=scope, at=at)
-            return unique([v for owner in owners for v in self.members.attribute(owner, form[2])])
-        match form:
-            case ["c", function, arguments]:
-                called = self.evaluate(unit, function, scope=scope, at=at)
-                return unique(
-                    [v for f in called for v in self._call(f, unit, arguments, scope, at)]
-                )
-            case ["t", inner]:
-                return self.annotated(unit, inner, scope=scope)
-            case ["in", int(inner_scope), inner]:
-                return self.evaluate(unit, inner, scope=inner_scope, at=at)
-            case ["k", str(name)]:
-                return external_instance(f"builtins.{name}")
-            case ["none"]:
-                return NONE
-            case ["u", *parts]:
-                return unique(
-                    [v for p in parts for v in self.evaluate(unit, p, scope=scope, at=at)]
-                )
-            case ["super"]:
-                return self._super(unit, scope)
-            case ["im", *_]:
-                return self._imported(unit, form)
-        return self._container(unit, form, scope, at)
-
-    def _container(self, unit: Unit, form: Expr, scope: int, at: int | None) -> Values:
-        match form:
-            case ["tup", *items]:
-                parts = tuple(self.evaluate(unit, item, scope=scope, at=at) for item in items)
-                return (Value("tuple", arguments=parts, rule="literal"),)
-            case ["lit", str(name), inner]:
-                element = self.evaluate(unit, inner, scope=scope, at=at)
-                return external_instance(f"builtins.{name}", element)
-            case ["map", key, value]:
-                return external_instance(
-                    "builtins.dict",
-                    self.evaluate(unit, key, scope=scope, at=at),
-                    self.evaluate(unit, value, scope=scope, at=at),
-                )
-            case ["b", left, str(dunder), *_]:
-                owners = self.evaluate(unit, left, scope=scope, at=at)
-                return unique([v for o in owners for v in self.members.result_of(o, dunder)])
-            case ["i", inner, key]:
-                owners = self.evaluate(unit, inner, scope=scope, at=at)
-                return unique([v for o in owners for v in self.members.item(o, key)])
-            case ["e", inner]:
-                owners = self.evaluate(unit, inner, scope=scope, at=at)
-                return unique([v for o in owners for v in self.members.element(o)])
-            case ["x", inner]:
-                owners = self.evaluate(unit, inner, scope=scope, at=at)
-                return unique([v for o in owners for v in self.members.entered(o)])
-            case ["s", inner, int(position)]:
-                owners = self.evaluate(unit, inner, scope=scope, at=at)
-                return unique([v for o in owners for v in self.members.unpacked(o, position)])
-        return ()
-
-    def _name(self, unit: Unit, name: str, scope: int, at: int | None) -> Values:
-        for visible in visible_scopes(unit, scope):
-            if visible == 0 and scope != 0:
-                return self._global(unit, name)
-            reached = reach(unit, visible, name, at=at if visible == scope else None)
-            if reached is not None:
-                return self.reached(unit, reached)
+    def named(self, unit: Unit, name: str, *, scope: int, at: int | None) -> Values:
+        """Return what a name stands for that is used in `scope` at the byte `at`."""
+        visible, place = scope, at
+        while visible > 0:
+            known = self.scopes.name(unit, visible, name)
+            if known is not None and known.local:
+                return self._seen(unit, known, place)
+            # The flow of a scope is not that of the functions inside it.
+            visible, place = around(unit, visible), None
+        if scope > 0:
+            return self._global(unit, name)
+        known = self.scopes.name(unit, 0, name)
+        if known is not None and known.local:
+            return self._seen(unit, known, at)
         return self._outside_scopes(unit, name)
+
+    def _seen(self, unit: Unit, known: Name, at: int | None) -> Values:
+        """Return what a name of a scope stands for at a place in it; None: seen from elsewhere."""
+        if known.ordered and at is not None:
+            return self._reached(unit, known.reaching(at))
+        if known.values is not None:
+            return known.values
+        values = self._reached(unit, known.elsewhere)
+        if not self._busy and self._depth < _MAX_DEPTH // 2:
+            known.values = values
+        return values
 
     def _global(self, unit: Unit, name: str) -> Values:
         """Return what a name of the module means inside functions: asked most, so kept."""
         known = self._globals.get((unit.first, name))
         if known is None:
-            reached = reach(unit, 0, name, at=None)
-            if reached is None:
+            known = self.seen_elsewhere(unit, 0, name)
+            if known is None:
                 known = self._outside_scopes(unit, name)
-            else:
-                known = self.reached(unit, reached)
             if known or not self._busy:
                 self._globals[unit.first, name] = known
         return known
+
+    def seen_elsewhere(self, unit: Unit, scope: int, name: str) -> Values | None:
+        """Return what a name of `scope` stands for to others; None where the scope lacks it."""
+        known = self.scopes.name(unit, scope, name)
+        return self._seen(unit, known, None) if known is not None and known.local else None
 
     def _outside_scopes(self, unit: Unit, name: str) -> Values:
         starred = self.imports.member(unit, name)
@@ -149,22 +112,19 @@ class Inference:
     def why_unknown(self, unit: Unit, name: str, *, scope: int) -> str:
         """Say why a name has no value: UnknownName, CalledParameter or UnknownValue."""
         for visible in visible_scopes(unit, scope):
-            reached = reach(unit, visible, name, at=None)
-            if reached is not None:
-                forms = {binding.form for binding in reached.bindings}
+            known = self.scopes.name(unit, visible, name)
+            if known is not None and known.local:
+                forms = {binding.form for binding in known.elsewhere.bindings}
                 return "CalledParameter" if "parameter" in forms else "UnknownValue"
         return "UnknownName"
 
-    def reached(self, unit: Unit, reached: Reached) -> Values:
-        """Return what the bindings and definitions that reach a place stand for."""
+    def _reached(self, unit: Unit, reached: Reached) -> Values:
         if reached.definitions:
             return (self.symbol_value(unit.first + reached.definitions[-1]),)
-        found: list[Value] = []
-        for binding in reached.bindings:
-            found.extend(self.bound(unit, binding))
+        found = unique([v for binding in reached.bindings for v in self.bound(unit, binding)])
         if not found and reached.declared is not None:
-            found.extend(self.bound(unit, reached.declared))
-        return unique(found)
+            return unique(list(self.bound(unit, reached.declared)))
+        return found
 
     def bound(self, unit: Unit, binding: Binding) -> Values:
         """Return what one binding gives its name."""
@@ -186,14 +146,13 @@ class Inference:
 
     def _bound(self, unit: Unit, binding: Binding) -> Values:
         if binding.form == "import":
-            return self._imported(unit, binding.value)
+            return self.imported(unit, binding.value)
         if binding.form == "self":
             return self._self(unit, binding.scope)
         if binding.form in {"parameter", "variadic"}:
             return ()
         values = self.evaluate(unit, binding.value, scope=binding.scope, at=binding.start_byte)
-        rules = {"annotation": "annotation", "narrowed": "narrowing", "assign": "assignment"}
-        rule = rules.get(binding.form.removeprefix("self "))
+        rule = _RULES.get(binding.form)
         if binding.form == "assign" and binding.value and binding.value[0] == "n":
             return values
         return tuple(v.by(rule, CONFIDENCE[rule]) for v in values) if rule else values
@@ -206,15 +165,17 @@ class Inference:
         kind = "class" if by_class else "instance"
         return (Value(kind, unit.first + symbol.parent, rule="self", conf=CONFIDENCE["self"]),)
 
-    def _super(self, unit: Unit, scope: int) -> Values:
+    def above(self, unit: Unit, scope: int) -> Values:
+        """Return what `super()` stands for in `scope`."""
         while scope >= 0 and unit.symbols[scope].kind != "method":
             scope = unit.symbols[scope].parent
         if scope < 0:
             return ()
         value = self._self(unit, scope)[0]
-        return (value._replace(kind=f"super {value.kind}", rule="super", conf=CONFIDENCE["super"]),)
+        return (Value(f"super {value.kind}", value.node, rule="super", conf=CONFIDENCE["super"]),)
 
-    def _imported(self, unit: Unit, target: Expr | None) -> Values:
+    def imported(self, unit: Unit, target: Expr | None) -> Values:
+        """Return what the definition stands for that an import means."""
         if target is None:
             return ()
         answer = self.imports.resolve(unit, target)
@@ -222,16 +183,14 @@ class Inference:
 
     def defined(self, definition: Definition) -> Values:
         """Return what the definition that an import leads to stands for."""
-        conf = CONFIDENCE[definition.rule]
         if definition.external:
             return (Value("external", name=definition.name, rule="import"),)
         if definition.node is None:
             return (Value("package", name=definition.name, rule="import"),)
-        symbol = self.program.symbol(definition.node)
-        if symbol.kind in {"variable", "constant"}:
+        value = self.symbol_value(definition.node)
+        if value.kind in {"variable", "constant"}:
             return self.members.variable(definition.node)
-        return (self.symbol_value(definition.node).by(definition.rule, conf)._replace(
-            rule=definition.rule),)  # fmt: skip
+        return (value.known(definition.rule, CONFIDENCE[definition.rule]),)
 
     def symbol_value(self, node: int) -> Value:
         """Return the value that a definition's own name stands for."""
@@ -246,29 +205,3 @@ class Inference:
         """Return the method that an implicit call such as `__call__` runs, if it is ours."""
         found = self.members.attribute(receiver._replace(kind="instance", node=class_node), name)
         return found[0] if len(found) == 1 and found[0].kind == "function" else None
-
-    def _call(
-        self, function: Value, unit: Unit, arguments: list[Expr | None], scope: int, at: int | None
-    ) -> Values:
-        first = arguments[0] if arguments else None
-        if function.name in PASS_THROUGH and function.kind == "external":
-            values = self.evaluate(unit, first, scope=scope, at=at)
-            if function.name.startswith("copy."):
-                return values
-            elements = unique([v for value in values for v in self.members.element(value)])
-            return external_instance(function.name, elements)
-        match function:
-            case Value(kind="external", name="typing.cast" | "typing_extensions.cast"):
-                return self.annotated(unit, first, scope=scope)
-            case Value(kind="external", name="builtins.next"):
-                values = self.evaluate(unit, first, scope=scope, at=at)
-                return unique([v for value in values for v in self.members.element(value)])
-            case Value(kind="external", name="builtins.type") if len(arguments) == 1:
-                values = self.evaluate(unit, first, scope=scope, at=at)
-                return tuple(v._replace(kind="class") for v in values if v.kind == "instance")
-            case Value(kind="external", name="builtins.enumerate"):
-                values = self.evaluate(unit, first, scope=scope, at=at)
-                elements = unique([v for value in values for v in self.members.element(value)])
-                pair = Value("tuple", arguments=(external_instance("builtins.int"), elements))
-                return external_instance("builtins.enumerate", (pair,))
-        return self.members.called(function)

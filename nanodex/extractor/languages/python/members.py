@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from nanodex.extractor.languages.python.scopes import reach
 from nanodex.extractor.languages.python.values import (
     CONFIDENCE,
     MAPPINGS,
@@ -41,23 +40,24 @@ class Members:
     def __init__(self, inference: "Inference") -> None:
         self._inference = inference
         self._program: Program = inference.program
+        self._scopes = inference.scopes
         self._results: dict[int, Values] = {}
         self._busy: set[int] = set()
 
     def attribute(self, owner: Value, name: str) -> Values:
         """Return what `owner.name` stands for."""
         match owner.kind:
+            case "instance" | "class" | "super instance" | "super class":
+                return self._of_class(owner, name)
+            case "external":
+                return (owner._replace(name=f"{owner.name}.{name}"),)
+            case "external instance":
+                return self._of_external(owner, name)
             case "module":
                 return self._of_module(owner, name)
             case "package":
                 found = self._inference.imports.submodule(f"{owner.name}.{name}")
                 return self._inference.defined(found) if found else ()
-            case "external":
-                return (owner._replace(name=f"{owner.name}.{name}"),)
-            case "external instance":
-                return self._of_external(owner, name)
-            case "class" | "instance" | "super class" | "super instance":
-                return self._of_class(owner, name)
         return ()
 
     def _of_module(self, owner: Value, name: str) -> Values:
@@ -94,9 +94,10 @@ class Members:
             if found:
                 weaker = 1.0 if certain and not outside else 0.9 if certain else 0.85
                 rule = owner.rule if base == owner.node else f"{owner.rule}, inherited"
+                conf = min(owner.conf, weaker)
                 return tuple(
-                    v._replace(rule=rule, conf=min(v.conf, owner.conf, weaker))
-                    if v.kind == "function" else v.by(owner.rule, min(owner.conf, weaker))
+                    v.known(rule, min(v.conf, conf)) if v.kind == "function"
+                    else v.by(owner.rule, conf)
                     for v in found
                 )  # fmt: skip
         if outside and certain:
@@ -107,11 +108,12 @@ class Members:
     def _own(self, class_node: int, name: str, owner: Value) -> Values:
         """Return what the class body and assignments to `self` say of `name`, bases not asked."""
         unit = self._program.unit_of(class_node)
-        scope = class_node - unit.first
-        by_instance = owner.kind.endswith("instance")
-        reached = reach(unit, scope, name, at=None)
-        if reached is not None and reached.definitions:
-            index = reached.definitions[-1]
+        known = self._scopes.name(unit, class_node - unit.first, name)
+        if known is None:
+            return ()
+        if known.elsewhere.definitions:
+            by_instance = owner.kind.endswith("instance")
+            index = known.elsewhere.definitions[-1]
             symbol = unit.symbols[index]
             if symbol.kind == "class":
                 return (Value("class", unit.first + index),)
@@ -119,11 +121,9 @@ class Members:
                 return self._self_type(self.result(unit.first + index), owner)
             receiver = ("instance" if by_instance else "class", owner.node)
             return (Value("function", unit.first + index, receiver=receiver),)
-        bindings = list(unit.scope(scope).get(name, ()))
+        bindings = known.attributes
         declared = [b for b in bindings if b.form.endswith("annotation")]
-        found: list[Value] = []
-        for binding in declared or bindings:
-            found.extend(self._bound(unit, binding))
+        found = [v for binding in declared or bindings for v in self._bound(unit, binding)]
         return self._self_type(unique(found), owner)
 
     def _bound(self, unit: Unit, binding: Binding) -> Values:
@@ -135,9 +135,8 @@ class Members:
     def variable(self, node: int) -> Values:
         """Return what a variable of a module or class holds, seen from elsewhere."""
         unit = self._program.unit_of(node)
-        symbol = self._program.symbol(node)
-        reached = reach(unit, symbol.parent, symbol.name, at=None)
-        return self._inference.reached(unit, reached) if reached is not None else ()
+        symbol = unit.symbols[node - unit.first]
+        return self._inference.seen_elsewhere(unit, symbol.parent, symbol.name) or ()
 
     def called(self, function: Value) -> Values:
         """Return what calling a value gives."""

@@ -1,5 +1,7 @@
 """Answers references of Python: each answer names the weakest rule that it rests on."""
 
+from collections.abc import Sequence
+
 from nanodex.extractor.languages.protocol import External, Found, Missing, Resolution
 from nanodex.extractor.languages.python.imports import Definition, Imports, Unknown
 from nanodex.extractor.languages.python.inference import Inference
@@ -8,6 +10,7 @@ from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Expr, Reference
 
 _NAMED_BY_IMPORT = frozenset({"import", "re-export", "star import"})
+_CALLABLE = frozenset({"class", "function", "external"})
 
 
 class PythonResolver:
@@ -28,7 +31,8 @@ class PythonResolver:
         values = self._inference.evaluate(
             unit, target, scope=reference.scope, at=reference.start_byte
         )
-        if reference.relationship == "raises":
+        raises = reference.relationship == "raises"
+        if raises:
             if not values and target[0] == "c":
                 # An instance of a class that we cannot see; by its name it is a class at least.
                 called = self._inference.evaluate(
@@ -38,11 +42,12 @@ class PythonResolver:
             values = tuple(raised for value in values if (raised := _raised(value)))
         if not values:
             return Missing(self._reason(unit, reference, target))
-        if reference.relationship == "raises":
-            return _answer(list(values))
+        if raises:
+            return _answer(values)
         if reference.relationship == "extends":
             return _answer([value for value in values if value.kind in {"class", "external"}])
-        return self._certain(reference, _answer([self._callee(value) for value in values]))
+        callees = [value if value.kind in _CALLABLE else self._called(value) for value in values]
+        return self._certain(reference, _answer(callees))
 
     def _certain(self, reference: Reference, answer: Resolution) -> Resolution:
         """Trust less in a callee that is called by another name than its own.
@@ -54,7 +59,7 @@ class PythonResolver:
             return answer
         if reference.name.rpartition(".")[2] == self._program.symbol(answer.node).name:
             return answer
-        return answer._replace(rule=f"{answer.rule}, called value", conf=min(answer.conf, 0.8))
+        return Found(answer.node, f"{answer.rule}, called value", min(answer.conf, 0.8))
 
     def _import(self, unit: Unit, target: Expr) -> Resolution:
         answer = self._imports.resolve(unit, target)
@@ -69,11 +74,10 @@ class PythonResolver:
                 return Found(node, rule, CONFIDENCE[rule])
         return Missing("NoSuchName")
 
-    def _callee(self, value: Value) -> Value | None:
+    def _called(self, value: Value) -> Value | None:
+        """Return what runs when something is called that is no definition."""
         if value.kind == "instance":
             return self._inference.method(value.node, "__call__", value)
-        if value.kind in {"class", "function", "external"}:
-            return value
         return None
 
     def _reason(self, unit: Unit, reference: Reference, target: Expr) -> str:
@@ -104,14 +108,13 @@ def _receiver_reason(receiver: Values) -> str:
     return "NoSuchAttribute"
 
 
-def _answer(values: "list[Value | None] | list[Value]") -> Resolution:
+def _answer(values: Sequence[Value | None]) -> Resolution:
     known = [value for value in values if value is not None]
-    targets = {(value.node, value.name) for value in known}
     if not known:
         return Missing("NotCallable")
-    if len(targets) > 1:
-        return Missing("SeveralTargets")
     value = known[0]
+    if any(other.node != value.node or other.name != value.name for other in known[1:]):
+        return Missing("SeveralTargets")
     if value.node:
         return Found(value.node, value.rule, value.conf)
     return External(value.name, value.rule, value.conf)

@@ -1,6 +1,7 @@
 """What an expression can evaluate to, as far as it can be followed."""
 
 import builtins
+from collections.abc import Sequence
 from typing import NamedTuple
 
 BUILTINS = frozenset(dir(builtins))
@@ -23,9 +24,11 @@ class Value(NamedTuple):
 
     def by(self, rule: str, conf: float) -> "Value":
         """Return the same value known by a weaker rule."""
-        if conf > self.conf:
-            return self
-        return self._replace(rule=rule, conf=conf)
+        return self if conf > self.conf else self.known(rule, conf)
+
+    def known(self, rule: str, conf: float) -> "Value":
+        """Return the same value, known by this rule."""
+        return Value(self.kind, self.node, self.name, self.arguments, self.receiver, rule, conf)
 
 
 # Alternatives; empty: unknown.
@@ -39,7 +42,7 @@ def external_instance(name: str, *arguments: Values) -> Values:
     return (Value("external instance", name=name, arguments=arguments, rule="literal"),)
 
 
-def unique(values: list[Value]) -> Values:
+def unique(values: Sequence[Value]) -> Values:
     """Drop repeated alternatives, keeping the first, and None beside anything else."""
     if len(values) < 2:
         return tuple(values)
