@@ -64,7 +64,13 @@ class Unit:
         if self._by_scope is None:
             scopes: dict[int, dict[str, list[Binding]]] = {}
             for binding in unpack_bindings(self.packed_bindings):
-                scopes.setdefault(binding.scope, {}).setdefault(binding.name, []).append(binding)
+                names = scopes.get(binding.scope)
+                if names is None:
+                    names = scopes[binding.scope] = {}
+                if binding.name in names:
+                    names[binding.name].append(binding)
+                else:
+                    names[binding.name] = [binding]
             self._by_scope = scopes
         return self._by_scope.get(index, {})
 
