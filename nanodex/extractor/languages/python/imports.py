@@ -51,7 +51,7 @@ class Imports:
         found = self._module(unit, dotted, relative=level > 0)
         if name is None or isinstance(found, Unknown) or found.external:
             if name is not None and isinstance(found, Definition):
-                return found._replace(name=f"{found.name}.{name}")
+                return Definition(None, f"{found.name}.{name}", external=True)
             return found
         return self._member_of(unit, found, name)
 

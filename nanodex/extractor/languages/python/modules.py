@@ -17,21 +17,25 @@ def module_names(paths: Sequence[str]) -> Mapping[str, UnitNames]:
     repository's root, or from a source root such as `src`.
     """
     packages = {
-        str(PurePosixPath(path).parent)
-        for path in paths
-        if PurePosixPath(path).name in {"__init__.py", "__init__.pyi"}
+        folder or "."
+        for folder, _, name in (path.rpartition("/") for path in paths)
+        if name in {"__init__.py", "__init__.pyi"}
     }
     names = {}
+    roots: dict[str, str] = {}  # by folder: files of one folder have one root
     for path in paths:
-        dotted = ".".join(module_parts(path, root=_root(path, packages)))
+        folder = path.rpartition("/")[0]
+        if folder not in roots:
+            roots[folder] = _root(path, packages)
+        dotted = ".".join(module_parts(path, root=roots[folder]))
         names[path] = UnitNames(dotted, dotted)
     return names
 
 
 def module_parts(path: str, *, root: str) -> list[str]:
     """Return the parts of a module's name, given the folder that is on the import path."""
-    place = PurePosixPath(path)
-    parts = list((place.relative_to(root) if root != "." else place).with_suffix("").parts)
+    place = path if root == "." else path.removeprefix(f"{root}/")
+    parts = place.rpartition(".")[0].split("/")
     if parts[-1] == "__init__" and len(parts) > 1:
         parts.pop()
     return [part.replace(".", "_") for part in parts]
