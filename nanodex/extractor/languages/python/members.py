@@ -50,7 +50,7 @@ class Members:
             case "instance" | "class" | "super instance" | "super class":
                 return self._of_class(owner, name)
             case "external":
-                return (owner._replace(name=f"{owner.name}.{name}"),)
+                return (owner.renamed(f"{owner.name}.{name}"),)
             case "external instance":
                 return self._of_external(owner, name)
             case "module":

@@ -112,8 +112,8 @@ def _answer(values: Sequence[Value | None]) -> Resolution:
     known = [value for value in values if value is not None]
     if not known:
         return Missing("NotCallable")
-    value = known[0]
-    if any(other.node != value.node or other.name != value.name for other in known[1:]):
+    value, *others = known
+    if others and any(o.node != value.node or o.name != value.name for o in others):
         return Missing("SeveralTargets")
     if value.node:
         return Found(value.node, value.rule, value.conf)

@@ -34,7 +34,8 @@ class Name:
         """Return what reaches the byte `at` in the scope's own flow."""
         if not self.ordered:
             return self.elsewhere
-        return self.elsewhere._replace(bindings=_reaching(self.bindings, at))
+        definitions, _, declared = self.elsewhere
+        return Reached(definitions, _reaching(self.bindings, at), declared)
 
 
 def visible_scopes(unit: Unit, scope: int) -> Iterator[int]:
@@ -86,8 +87,8 @@ def _gather(unit: Unit, scope: int, name: str) -> Name:
     definitions = [index for index in nested if symbols[index].kind in _DEFINITIONS]
     attributes = unit.scope(scope).get(name, [])
     bindings = [b for b in attributes if not b.form.startswith("self ")]
-    declared = [b for b in bindings if b.form == "annotation"][:1]
-    seen = declared or _unnarrowed(bindings)
+    declared = [b for b in bindings if b.form == "annotation"]
+    seen = declared[:1] or _unnarrowed(bindings)
     return Name(
         bindings,
         attributes,

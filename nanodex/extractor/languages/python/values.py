@@ -26,6 +26,12 @@ class Value(NamedTuple):
         """Return the same value known by a weaker rule."""
         return self if conf > self.conf else self.known(rule, conf)
 
+    def renamed(self, name: str) -> "Value":
+        """Return the same value by another name."""
+        return Value(
+            self.kind, self.node, name, self.arguments, self.receiver, self.rule, self.conf
+        )
+
     def known(self, rule: str, conf: float) -> "Value":
         """Return the same value, known by this rule."""
         return Value(self.kind, self.node, self.name, self.arguments, self.receiver, rule, conf)
