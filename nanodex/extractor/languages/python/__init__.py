@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import tree_sitter
 
+from nanodex.extractor.languages.python import definitions, statements, uses
 from nanodex.extractor.languages.python.modules import module_names
-from nanodex.extractor.languages.python.queries import QUERY_PACK_VERSION
+from nanodex.extractor.languages.python.queries import QUERY_PACK_VERSION, SILENT
 from nanodex.extractor.languages.python.resolver import PythonResolver
 from nanodex.extractor.languages.python.syntax import grammar
-from nanodex.extractor.languages.python.walk import Walk
+from nanodex.extractor.languages.python.walk import Handler, Walk
 from nanodex.extractor.program import Program, Unit, UnitNames
 from nanodex.extractor.records import FileRecord, Symbol
 
@@ -21,6 +22,14 @@ _BUILTIN_EXCEPTIONS = tuple(
     )
 )
 _TEST_FOLDERS = frozenset({"tests", "test", "testing"})
+
+
+_HANDLERS: Mapping[str, Handler | None] = {
+    **definitions.HANDLERS,
+    **statements.HANDLERS,
+    **uses.HANDLERS,
+    **dict.fromkeys(SILENT),
+}
 
 
 class _Python:
@@ -39,7 +48,9 @@ class _Python:
         return grammar()
 
     def read(self, tree: tree_sitter.Tree, source: bytes, *, dialect: str) -> FileRecord:
-        return Walk(tree.root_node, source).record
+        walk = Walk(tree.root_node, source, handlers=_HANDLERS)
+        definitions.define_module(walk, tree.root_node)
+        return walk.record
 
     def names(self, units: Sequence[Unit]) -> Mapping[str, UnitNames]:
         return module_names([unit.path for unit in units])

@@ -2,22 +2,30 @@
 
 from collections.abc import Sequence
 from inspect import cleandoc
-from typing import TYPE_CHECKING
 
 import tree_sitter
 
 from nanodex.extractor.languages.python import statements, syntax, uses
 from nanodex.extractor.languages.python.syntax import TextOf, folded, string_content, token_of
+from nanodex.extractor.languages.python.walk import Context, Handler, Walk
 from nanodex.extractor.records import Binding, Expr, Parameter, Symbol
-
-if TYPE_CHECKING:
-    from nanodex.extractor.languages.python.walk import Context, Handler, Walk
 
 _MAX_VALUE_BYTES = 1000
 _STARS = {"list_splat_pattern": "*", "dictionary_splat_pattern": "**"}
 
 
-def _decorated(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def define_module(walk: Walk, root: tree_sitter.Node) -> None:
+    """Record a file's module, the first of its symbols, and all that it holds."""
+    walk.define(
+        Symbol(
+            "module", "", "", -1, 1, root.end_point[0] + 1, 0, root.end_byte, 0, 0,
+            signature="", docstring=_docstring(walk, root), visibility="public",
+        )
+    )  # fmt: skip
+    walk.visit_children(root, Context(root.end_byte))
+
+
+def _decorated(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     decorators = [child for child in node.named_children if child.type == "decorator"]
     for decorator in decorators:
         walk.visit_children(decorator, context)
@@ -31,9 +39,9 @@ def _decorated(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None
 
 
 def _function(
-    walk: "Walk",
+    walk: Walk,
     node: tree_sitter.Node,
-    context: "Context",
+    context: Context,
     decorators: Sequence[tree_sitter.Node] = (),
 ) -> None:
     name, body = node.child_by_field_id(syntax.NAME), node.child_by_field_id(syntax.BODY)
@@ -68,7 +76,7 @@ def _function(
 
 
 def _bind_result(
-    walk: "Walk", context: "Context", form: str, value: Expr | None, node: tree_sitter.Node
+    walk: Walk, context: Context, form: str, value: Expr | None, node: tree_sitter.Node
 ) -> None:
     walk.record.bindings.append(
         Binding(context.scope, "<result>", form, value, node.start_byte, node.end_byte)
@@ -96,7 +104,7 @@ class _Parameter:
             self.name.start_byte, self.name.end_byte,
         )  # fmt: skip
 
-    def bind(self, walk: "Walk", outer: "Context", inner: "Context", method: bool) -> None:
+    def bind(self, walk: Walk, outer: Context, inner: Context, method: bool) -> None:
         """Record what the body knows of it."""
         node = self._node
         if self.name is None:
@@ -118,9 +126,9 @@ class _Parameter:
 
 
 def _class(
-    walk: "Walk",
+    walk: Walk,
     node: tree_sitter.Node,
-    context: "Context",
+    context: Context,
     decorators: Sequence[tree_sitter.Node] = (),
 ) -> None:
     name, body = node.child_by_field_id(syntax.NAME), node.child_by_field_id(syntax.BODY)
@@ -146,8 +154,8 @@ def _class(
 
 
 def _define(
-    walk: "Walk", kind: str, node: tree_sitter.Node, name: tree_sitter.Node,
-    body: tree_sitter.Node, context: "Context", decorators: Sequence[tree_sitter.Node], *,
+    walk: Walk, kind: str, node: tree_sitter.Node, name: tree_sitter.Node,
+    body: tree_sitter.Node, context: Context, decorators: Sequence[tree_sitter.Node], *,
     returns: str = "", parameters: tuple[Parameter, ...] = (),
 ) -> int:  # fmt: skip
     written = walk.text_of(name)
@@ -156,20 +164,20 @@ def _define(
         Symbol(
             kind, written, _local(walk, context, written), context.scope,
             node.start_point[0] + 1, node.end_point[0] + 1, node.start_byte, node.end_byte,
-            name.start_byte, name.end_byte, folded(signature), docstring(walk, body),
-            visibility(written, in_class=context.scope == context.owner),
+            name.start_byte, name.end_byte, folded(signature), _docstring(walk, body),
+            _visibility(written, in_class=context.scope == context.owner),
             returns=returns, parameters=parameters,
             decorators=tuple(folded(walk.text_of(d).lstrip("@")) for d in decorators),
         )
     )  # fmt: skip
 
 
-def _local(walk: "Walk", context: "Context", name: str) -> str:
+def _local(walk: Walk, context: Context, name: str) -> str:
     parent = walk.record.symbols[context.scope].local_name
     return f"{parent}.{name}" if parent else name
 
 
-def _assignment(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _assignment(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     left, right = node.child_by_field_id(syntax.LEFT), node.child_by_field_id(syntax.RIGHT)
     kind = node.child_by_field_id(syntax.TYPE)
     if left is None:
@@ -188,8 +196,8 @@ def _assignment(walk: "Walk", node: tree_sitter.Node, context: "Context") -> Non
 
 
 def _variable(
-    walk: "Walk", node: tree_sitter.Node, left: tree_sitter.Node, right: tree_sitter.Node | None,
-    kind: tree_sitter.Node | None, context: "Context",
+    walk: Walk, node: tree_sitter.Node, left: tree_sitter.Node, right: tree_sitter.Node | None,
+    kind: tree_sitter.Node | None, context: Context,
 ) -> None:  # fmt: skip
     if context.scope not in {0, context.owner} or left.type != "identifier":
         return
@@ -205,13 +213,13 @@ def _variable(
             "constant" if constant else "variable", name, _local(walk, context, name),
             context.scope, node.start_point[0] + 1, node.end_point[0] + 1, node.start_byte,
             node.end_byte, left.start_byte, left.end_byte, "", "",
-            visibility(name, in_class=context.scope == context.owner),
+            _visibility(name, in_class=context.scope == context.owner),
             value=value if len(value.encode()) <= _MAX_VALUE_BYTES else "", returns=written,
         )
     )  # fmt: skip
 
 
-def docstring(walk: "Walk", body: tree_sitter.Node) -> str:
+def _docstring(walk: Walk, body: tree_sitter.Node) -> str:
     """Return the docstring of a module or body, without indentation; '' if none."""
     first = next((child for child in body.named_children if child.type != "comment"), None)
     if first is None or first.type != "expression_statement" or not first.named_children:
@@ -223,7 +231,7 @@ def docstring(walk: "Walk", body: tree_sitter.Node) -> str:
     return "" if text[:1] in "bBfF" else cleandoc(string_content(text)).strip()
 
 
-def visibility(name: str, *, in_class: bool) -> str:
+def _visibility(name: str, *, in_class: bool) -> str:
     """Return what the underscores of a name say."""
     if not name.startswith("_") or (name.startswith("__") and name.endswith("__")):
         return "public"
@@ -241,7 +249,7 @@ def _parameter_name(node: tree_sitter.Node) -> tree_sitter.Node | None:
     return None
 
 
-HANDLERS: dict[str, "Handler"] = {
+HANDLERS: dict[str, Handler] = {
     "function_definition": _function,
     "class_definition": _class,
     "decorated_definition": _decorated,

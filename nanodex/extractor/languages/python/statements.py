@@ -1,7 +1,5 @@
 """How each statement of Python binds names, and for which block of statements they hold."""
 
-from typing import TYPE_CHECKING
-
 import tree_sitter
 
 from nanodex.extractor.languages.python import syntax
@@ -9,14 +7,12 @@ from nanodex.extractor.languages.python.queries import (
     COMPREHENSIONS,
 )
 from nanodex.extractor.languages.python.syntax import folded
+from nanodex.extractor.languages.python.walk import Context, Handler, Walk
 from nanodex.extractor.records import Binding, Expr
-
-if TYPE_CHECKING:
-    from nanodex.extractor.languages.python.walk import Context, Handler, Walk
 
 
 def bind_target(
-    walk: "Walk", target: tree_sitter.Node, form: str, value: Expr | None, context: "Context",
+    walk: Walk, target: tree_sitter.Node, form: str, value: Expr | None, context: Context,
     node: tree_sitter.Node, end: int | None = None,
 ) -> None:  # fmt: skip
     """Bind every name of an assignment's left side, `a`, `self.a`, `a, b` or `(a, *b)`."""
@@ -46,7 +42,7 @@ def bind_target(
             bind_target(walk, item, form, part, context, node, end)
 
 
-def _import(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _import(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     for child in node.children_by_field_id(syntax.NAME):
         dotted, alias = _aliased(child)
         target: Expr = ["im", 0, walk.text_of(dotted), None]
@@ -58,7 +54,7 @@ def _import(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
             walk.bind(context, first, "import", ["im", 0, first, None], node)
 
 
-def _import_from(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _import_from(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     module = node.child_by_field_id(syntax.MODULE_NAME)
     if module is None:
         return
@@ -83,7 +79,7 @@ def _aliased(node: tree_sitter.Node) -> tuple[tree_sitter.Node, tree_sitter.Node
     return node, None
 
 
-def _for(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _for(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     left, right = node.child_by_field_id(syntax.LEFT), node.child_by_field_id(syntax.RIGHT)
     if left is not None and right is not None:
         walk.visit(right, context)
@@ -95,7 +91,7 @@ def _for(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
             walk.visit(child, context)
 
 
-def _comprehension(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _comprehension(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     # Its names live in it alone; giving them the range of the comprehension says the same.
     inner = context._replace(block_end=node.end_byte)
     for child in node.named_children:
@@ -109,7 +105,7 @@ def _comprehension(walk: "Walk", node: tree_sitter.Node, context: "Context") -> 
             walk.visit(part, inner)
 
 
-def _with_item(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _with_item(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     value = node.child_by_field_id(syntax.VALUE)
     if value is None:
         return
@@ -124,7 +120,7 @@ def _with_item(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None
         walk.visit(value, context)
 
 
-def _except(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _except(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     body = node.named_children[-1] if node.named_children else None
     for child in node.named_children:
         if child.type == "as_pattern" and body is not None:
@@ -143,7 +139,7 @@ def _except(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
             walk.visit(child, context)
 
 
-def _if(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _if(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     condition = node.child_by_field_id(syntax.CONDITION)
     consequence = node.child_by_field_id(syntax.CONSEQUENCE)
     text = folded(walk.text_of(condition)) if condition is not None else ""
@@ -164,7 +160,7 @@ def _if(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
 
 
 def _narrow(
-    walk: "Walk", condition: tree_sitter.Node, context: "Context", at: tree_sitter.Node, end: int
+    walk: Walk, condition: tree_sitter.Node, context: Context, at: tree_sitter.Node, end: int
 ) -> None:
     """`isinstance(name, T)`, alone or as part of an `and`, says what `name` is."""
     if condition.type == "boolean_operator" and any(c.type == "and" for c in condition.children):
@@ -184,19 +180,19 @@ def _narrow(
             walk.bind(context, walk.text_of(name), "narrowed", ["t", form], at, end)
 
 
-def _assert(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _assert(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     walk.visit_children(node, context)
     if node.named_children:
         _narrow(walk, node.named_children[0], context, node, context.block_end)
 
 
-def _return(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _return(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     value = node.named_children[0] if node.named_children else None
     walk.bind(context, "<result>", "return", walk.expression(value) if value else ["none"], node)
     walk.visit_children(node, context)
 
 
-def _yield(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _yield(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     value = walk.expression(node.named_children[0]) if node.named_children else ["none"]
     if any(child.type == "from" for child in node.children):
         value = ["e", value] if value else None
@@ -204,7 +200,7 @@ def _yield(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
     walk.visit_children(node, context)
 
 
-def _lambda(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _lambda(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     parameters = node.child_by_field_id(syntax.PARAMETERS)
     for parameter in parameters.named_children if parameters is not None else ():
         name = parameter.child_by_field_id(syntax.NAME) or parameter
@@ -218,20 +214,20 @@ def _lambda(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
         walk.visit(body, context)
 
 
-def _named(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _named(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     name, value = node.child_by_field_id(syntax.NAME), node.child_by_field_id(syntax.VALUE)
     if name is not None and value is not None:
         walk.bind(context, walk.text_of(name), "assign", walk.expression(value), node)
         walk.visit(value, context)
 
 
-def _global(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _global(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     # The binding belongs to the module; a rare statement, seen before the names it declares.
     for child in node.named_children:
         walk.declare_global(context, walk.text_of(child))
 
 
-HANDLERS: dict[str, "Handler"] = {
+HANDLERS: dict[str, Handler] = {
     "import_statement": _import,
     "import_from_statement": _import_from,
     "for_statement": _for,

@@ -1,7 +1,5 @@
 """What a Python file uses: what it calls and raises, environment variables, routes and commands."""
 
-from typing import TYPE_CHECKING
-
 import tree_sitter
 
 from nanodex.extractor.languages.python import syntax
@@ -12,12 +10,10 @@ from nanodex.extractor.languages.python.queries import (
     ROUTE_METHODS,
 )
 from nanodex.extractor.languages.python.syntax import string_content, token_of
-
-if TYPE_CHECKING:
-    from nanodex.extractor.languages.python.walk import Context, Handler, Walk
+from nanodex.extractor.languages.python.walk import Context, Handler, Walk
 
 
-def _call(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _call(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     function = node.child_by_field_id(syntax.FUNCTION)
     if function is not None:
         name = walk.text_of(function)
@@ -27,7 +23,7 @@ def _call(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
     walk.visit_children(node, context)
 
 
-def _raise(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _raise(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     raised = node.named_children[0] if node.named_children else None
     cause = node.child_by_field_id(syntax.CAUSE)
     if raised is not None and raised != cause:
@@ -43,7 +39,7 @@ def _raise(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
     walk.visit_children(node, context)
 
 
-def _first_string(walk: "Walk", node: tree_sitter.Node | None) -> str:
+def _first_string(walk: Walk, node: tree_sitter.Node | None) -> str:
     """Return the content of the first string literal below `node`, in source order."""
     if node is None:
         return ""
@@ -55,7 +51,7 @@ def _first_string(walk: "Walk", node: tree_sitter.Node | None) -> str:
     return ""
 
 
-def _subscript(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _subscript(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     value, key = node.child_by_field_id(syntax.VALUE), node.child_by_field_id(syntax.SUBSCRIPT)
     if value is not None and key is not None and key.type == "string":
         if walk.text_of(value) in ENVIRONMENT_MAPPINGS:
@@ -63,7 +59,7 @@ def _subscript(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None
     walk.visit_children(node, context)
 
 
-def _read_environment(walk: "Walk", node: tree_sitter.Node, context: "Context") -> None:
+def _read_environment(walk: Walk, node: tree_sitter.Node, context: Context) -> None:
     """Record the variable that `os.environ.get("X")` and its like read."""
     arguments = node.child_by_field_id(syntax.ARGUMENTS)
     first = arguments.named_children[0] if arguments and arguments.named_children else None
@@ -71,7 +67,7 @@ def _read_environment(walk: "Walk", node: tree_sitter.Node, context: "Context") 
         walk.attribute(context.scope, "reads_env", string_content(walk.text_of(first)), node)
 
 
-def read_route(walk: "Walk", decorator: tree_sitter.Node, index: int) -> None:
+def read_route(walk: Walk, decorator: tree_sitter.Node, index: int) -> None:
     """Record the route or command that a decorator such as `@app.get("/x")` registers."""
     call = decorator.named_children[0] if decorator.named_children else None
     if call is None or call.type != "call":
@@ -91,7 +87,7 @@ def read_route(walk: "Walk", decorator: tree_sitter.Node, index: int) -> None:
         walk.attribute(index, "route", name, decorator)
 
 
-def _verbs(walk: "Walk", arguments: tree_sitter.Node) -> list[str]:
+def _verbs(walk: Walk, arguments: tree_sitter.Node) -> list[str]:
     for argument in arguments.named_children:
         name = argument.child_by_field_id(syntax.NAME)
         value = argument.child_by_field_id(syntax.VALUE)
@@ -101,7 +97,7 @@ def _verbs(walk: "Walk", arguments: tree_sitter.Node) -> list[str]:
     return ["GET"]
 
 
-HANDLERS: dict[str, "Handler"] = {
+HANDLERS: dict[str, Handler] = {
     "call": _call,
     "raise_statement": _raise,
     "subscript": _subscript,

@@ -1,12 +1,11 @@
 """The walk over a Python syntax tree that fills a record: dispatch, and what its handlers add."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import tree_sitter
 
-from nanodex.extractor.languages.python import definitions, expressions, statements, uses
-from nanodex.extractor.languages.python.queries import SILENT
+from nanodex.extractor.languages.python import expressions
 from nanodex.extractor.languages.python.syntax import folded, text_reader
 from nanodex.extractor.records import (
     Attribute,
@@ -32,31 +31,40 @@ class Context(NamedTuple):
 
 
 class Walk:
-    """One file; `record` is whole when it is made."""
+    """One file; `record` grows while its tree is visited.
 
-    def __init__(self, root: tree_sitter.Node, source: bytes) -> None:
+    Args:
+        root: of the tree.
+        source: what the tree was made from, UTF-8.
+        handlers: by type of node. A node of another type is walked into, one of None is not.
+    """
+
+    def __init__(
+        self,
+        root: tree_sitter.Node,
+        source: bytes,
+        *,
+        handlers: "Mapping[str, Handler | None]",
+    ) -> None:
         self._source = source
+        self._handlers = handlers
         self.text_of = text_reader(source)
+        self.record = FileRecord("", root.has_error, [], [], [], [], [])
         self.variables: set[tuple[int, str]] = set()
-        module = Symbol(
-            "module", "", "", -1, 1, root.end_point[0] + 1, 0, root.end_byte, 0, 0,
-            signature="", docstring=definitions.docstring(self, root), visibility="public",
-        )  # fmt: skip
-        self.record = FileRecord("", root.has_error, [module], [], [], [], [])
         self._globals: set[tuple[int, str]] = set()
-        self.visit_children(root, Context(root.end_byte))
 
     def visit(self, node: tree_sitter.Node, context: Context) -> None:
         """Walk into a node."""
-        handler = _HANDLERS.get(node.type, Walk.visit_children)
+        handler = self._handlers.get(node.type, Walk.visit_children)
         if handler is not None:
             handler(self, node, context)
 
     def visit_children(self, node: tree_sitter.Node, context: Context) -> None:
         """Walk into all that a node holds."""
         # As `visit` does, without a frame for each child: a walk is half a million of them.
+        handlers = self._handlers
         for child in node.named_children:
-            handler = _HANDLERS.get(child.type, Walk.visit_children)
+            handler = handlers.get(child.type, Walk.visit_children)
             if handler is not None:
                 handler(self, child, context)
 
@@ -130,10 +138,3 @@ class Walk:
 
 
 Handler = Callable[[Walk, tree_sitter.Node, Context], None]
-# What is not here is walked into; what is None is not.
-_HANDLERS: dict[str, Handler | None] = {
-    **definitions.HANDLERS,
-    **statements.HANDLERS,
-    **uses.HANDLERS,
-    **dict.fromkeys(SILENT),
-}
