@@ -78,17 +78,13 @@ class Product:
         self.install()
         self.api.apply(SERVERS, model_server())
 
-    def install(self, **values: str) -> None:
-        """Install or upgrade the release, and wait for its Pods.
-
-        Args:
-            values: of the chart, beside those of the demo; as JSON.
-        """
+    def install(self, *, chart: Path = CHART) -> None:
+        """Install or upgrade the release, and wait for its Pods."""
         registry = json.dumps(self._registry)
         self._helm.run(
-            *("upgrade", "--install", "nanodex", CHART, f"--namespace={SYSTEM}"),
+            *("upgrade", "--install", "nanodex", str(chart), f"--namespace={SYSTEM}"),
             f"--values={VALUES}",
-            *as_flags({"images.registry": registry, "images.engine.registry": registry, **values}),
+            *as_flags({"images.registry": registry, "images.engine.registry": registry}),
         )
         self.world.wait_for_deployment(OPERATOR, namespace=SYSTEM)
 
