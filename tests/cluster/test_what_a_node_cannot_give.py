@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.cluster.faults import Faults
-from tests.cluster.product import OTHER_TEAM, Product
+from tests.cluster.product import EXPERTS, OTHER_TEAM, Product
 from tests.controlplane.api import Object
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
@@ -54,9 +54,12 @@ def test_a_training_that_ran_out_of_memory_says_so_and_runs_again_with_more(
         why = served.until(lambda: served.stalled(OTHER_TEAM, "too-small"), seconds=600)
         assert why["reason"] == "OOMKilled"
         assert "Raise the memory limit" in why["message"]
+        assert "retryNonce" in why["message"]
         begin = time.time()
 
         served.want("too-small", namespace=OTHER_TEAM, spec=_training(seed=2, resources=_ENOUGH))
+        nonce = {"spec": {"retryNonce": "more memory"}}
+        served.api.patch(EXPERTS, "too-small", nonce, namespace=OTHER_TEAM)
 
         served.until(lambda: _trained(served, "too-small"), seconds=600)
         faults.add("trainer out of memory", seconds=time.time() - begin, lost="the attempt")
