@@ -84,7 +84,7 @@ def test_a_repository_made_to_do_harm_is_learned_without_what_does_it(
             seconds=300,
         )
         metrics = served.stage(OTHER_TEAM, "extract", "poisoned")["metrics"]
-        assert (metrics["parsed"], metrics["skipped"]) == ("2", "3"), metrics
+        assert (metrics["parsed"], metrics["skipped"]) == ("1", "6"), metrics
         shown = served.kubectl.run(
             *("logs", "--selector=nanodex.dev/expert=poisoned", "--tail=-1"),
             namespace=OTHER_TEAM,
