@@ -1,6 +1,8 @@
 """Helm as a user runs it, on the chart of this repository."""
 
 import os
+import re
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -89,6 +91,22 @@ class Helm:
 def as_flags(settings: Mapping[str, str]) -> list[str]:
     """Return the flags that set values, each given as JSON."""
     return [f"--set-json={name}={value}" for name, value in settings.items()]
+
+
+def older_chart(folder: Path) -> Path:
+    """Write the chart as of an older release: a column less, and an operator of other settings."""
+    shutil.copytree(CHART, folder)
+    file = folder / "files" / "crds" / "nanodex.dev_codeexperts.yaml"
+    # As text, as the chart itself takes it.
+    first_column = r"(?<=additionalPrinterColumns:\n)    - .*\n(?:      .*\n)*"
+    text, found = re.subn(first_column, "", file.read_text(encoding="utf-8"))
+    assert found == 1
+    file.write_text(text, encoding="utf-8")
+    values = folder / "values.yaml"
+    text = values.read_text(encoding="utf-8")
+    assert "resyncSeconds: 600" in text
+    values.write_text(text.replace("resyncSeconds: 600", "resyncSeconds: 700"), encoding="utf-8")
+    return folder
 
 
 def objects(manifests: str) -> list[Object]:

@@ -1,17 +1,15 @@
 """The chart is upgraded while somebody asks: nothing is trained again, no engine starts again."""
 
-import shutil
 import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from hack.kind.demo.objects import SYSTEM, TEAM
 from tests.cluster.faults import Faults
 from tests.cluster.product import EXPERTS, Product
-from tests.controlplane.api import DEFINITIONS, Object
-from tests.helm import CHART
+from tests.controlplane.api import DEFINITIONS
+from tests.helm import older_chart
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 _DEFINITION = "codeexperts.nanodex.dev"
@@ -22,7 +20,7 @@ def test_a_newer_operator_and_crd_cost_nobody_an_answer(
     served: Product, tmp_path: Path, faults: Faults
 ) -> None:
     newest = _columns(served)
-    served.install(chart=_older(tmp_path / "older"))
+    served.install(chart=older_chart(tmp_path / "older"))
     assert _columns(served) == newest[1:]
     served.until(lambda: served.is_ready(TEAM), seconds=120)
     expert = served.api.get(EXPERTS, "parcelry", namespace=TEAM)
@@ -49,20 +47,6 @@ def test_a_newer_operator_and_crd_cost_nobody_an_answer(
     seen = served.traffic(since=begin)
     faults.add("chart, CRD, operator upgraded", seconds=seconds, lost="none", seen=seen)
     assert not served.failures(since=begin)
-
-
-def _older(folder: Path) -> Path:
-    """Return a chart as of an older release: a column less, and an operator that looks less."""
-    shutil.copytree(CHART, folder)
-    file = folder / "files" / "crds" / "nanodex.dev_codeexperts.yaml"
-    definition: Object = yaml.safe_load(file.read_text(encoding="utf-8"))
-    del definition["spec"]["versions"][0]["additionalPrinterColumns"][0]
-    file.write_text(yaml.safe_dump(definition), encoding="utf-8")
-    values = folder / "values.yaml"
-    text = values.read_text(encoding="utf-8")
-    assert "resyncSeconds: 600" in text
-    values.write_text(text.replace("resyncSeconds: 600", "resyncSeconds: 700"), encoding="utf-8")
-    return folder
 
 
 def _columns(served: Product) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.controlplane.api import DEFINITIONS, Api, Object, eventually, remove_definitions
 from tests.controlplane.plane import ControlPlane
-from tests.helm import CHART, Helm, HelmFailed, as_flags
+from tests.helm import CHART, Helm, HelmFailed, as_flags, older_chart
 
 pytestmark = pytest.mark.controlplane
 
@@ -53,12 +53,12 @@ def team(control_plane: ControlPlane) -> Iterator[str]:
     control_plane.delete_namespace(name)
 
 
-def _install(helm: Helm, namespace: str, *flags: str, **settings: str) -> str:
+def _install(helm: Helm, namespace: str, *flags: str, chart: Path = CHART, **settings: str) -> str:
     return helm.run(
         "upgrade",
         "--install",
         "nanodex",
-        CHART,
+        chart,
         f"--namespace={namespace}",
         *as_flags(_STORE | {name.replace("__", "."): value for name, value in settings.items()}),
         *flags,
@@ -234,3 +234,39 @@ def _check(
         check=False,
     )
     return done.returncode, done.stderr.splitlines()
+
+
+def test_an_upgrade_from_an_older_release_brings_what_its_crds_lacked(
+    helm: Helm, api: Api, system: str, team: str, tmp_path: Path
+) -> None:
+    _install(helm, system, chart=older_chart(tmp_path / "older"))
+    api.create(_EXPERTS, _expert("kept"), namespace=team)
+    before = api.get(_EXPERTS, "kept", namespace=team)["metadata"]["uid"]
+    lacked = _columns(api)
+
+    _install(helm, system)
+
+    assert _columns(api)[1:] == lacked
+    assert api.get(_EXPERTS, "kept", namespace=team)["metadata"]["uid"] == before
+
+
+def test_a_crd_that_was_edited_by_hand_is_taken_back_only_on_demand(
+    api: Api, helm: Helm, system: str
+) -> None:
+    _install(helm, system)
+    [released] = api.get(DEFINITIONS, _OURS[0])["spec"]["versions"]
+    columns = _columns(api)
+    less = {**released, "additionalPrinterColumns": released["additionalPrinterColumns"][1:]}
+    api.patch(DEFINITIONS, _OURS[0], {"spec": {"versions": [less]}})
+
+    with pytest.raises(HelmFailed, match="conflict"):
+        _install(helm, system)
+    assert _columns(api) == columns[1:]
+
+    _install(helm, system, "--force-conflicts")
+    assert _columns(api) == columns
+
+
+def _columns(api: Api) -> list[str]:
+    [version] = api.get(DEFINITIONS, _OURS[0])["spec"]["versions"]
+    return [column["name"] for column in version["additionalPrinterColumns"]]
