@@ -5,8 +5,9 @@ A folder `languages/<name>/` provides an object `LANGUAGE` in its `__init__.py` 
 
 - `queries.py`: the node types of the grammar that mean something to us, and the version of that
   choice (`QUERY_PACK_VERSION`). Raise it with every change of what `read` returns.
-- `symbols.py`: the walk over the syntax tree that fills a `records.FileRecord`. It is a pure
-  function of bytes and dialect and knows no path.
+- `symbols.py`: the walk over the syntax tree that fills a `records.FileRecord` (`walk.py` where
+  its handlers have files of their own). It is a pure function of bytes and dialect and knows no
+  path.
   `symbols[0]` is the module (kind "module", local_name "",
   parent -1, whole file), parents come before children. `Reference.target` and `Binding.value` are
   nested JSON lists in a form of the language's own, bounded in depth.

@@ -1,6 +1,6 @@
 """The node types of tree-sitter-python that mean something to the extract stage."""
 
-# Raise with every change of what walk.py records for the same bytes.
+# Raise with every change of what a walk records for the same bytes.
 QUERY_PACK_VERSION = 1
 
 # Type of a literal -> the built-in class of its value.
