@@ -92,7 +92,13 @@ def _extract(
             records.close()
     linker = Linker(extraction.units())
     rows = sorted(extraction.rows.values(), key=lambda row: row.path)
-    counts = write_graph(out, repository=checkout.repository, rows=rows, linker=linker)
+    counts = write_graph(
+        out,
+        repository=checkout.repository,
+        rows=rows,
+        linker=linker,
+        workers=config.workers,
+    )
     seconds = time.monotonic() - started
     statuses = [row.status for row in rows]
     return ExtractMetrics(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 _LENGTH = struct.Struct(">I")
 _MAX_FRAME = 1 << 30
+_READ_BYTES = 1 << 20
 
 
 class Closed(Exception):
@@ -37,32 +38,40 @@ def send(descriptor: int, *frames: bytes) -> None:
         raise Closed from None
 
 
-def receive(descriptor: int, *, patience: Callable[[], float] | None = None) -> bytes:
-    """Read one frame.
+class Incoming:
+    """The frames that come on a pipe, read as many at once as are there."""
 
-    Args:
-        descriptor: the pipe.
-        patience: gives the seconds to wait until it is asked again, and raises Overdue when there
-            are none left; None waits for ever.
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._unread = bytearray()
 
-    Raises:
-        Closed: end of the pipe, or a length that no frame has.
-        Overdue: `patience` is at its end.
-    """
-    (length,) = _LENGTH.unpack(_exactly(descriptor, _LENGTH.size, patience=patience))
-    if length > _MAX_FRAME:
-        raise Closed
-    return _exactly(descriptor, length, patience=patience)
+    def receive(self, *, patience: Callable[[], float] | None = None) -> bytes:
+        """Return the next frame.
 
+        Args:
+            patience: gives the seconds to wait until it is asked again, and raises Overdue when
+                there are none left; None waits for ever.
 
-def _exactly(descriptor: int, size: int, *, patience: Callable[[], float] | None) -> bytes:
-    chunks = []
-    while size:
-        if patience is not None and not select.select([descriptor], [], [], patience())[0]:
-            continue
-        chunk = os.read(descriptor, min(size, 1 << 20))
-        if not chunk:
+        Raises:
+            Closed: end of the pipe, or a length that no frame has.
+            Overdue: `patience` is at its end.
+        """
+        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size, patience))
+        if length > _MAX_FRAME:
             raise Closed
-        chunks.append(chunk)
-        size -= len(chunk)
-    return b"".join(chunks)
+        return self._exactly(length, patience)
+
+    def _exactly(self, size: int, patience: Callable[[], float] | None) -> bytes:
+        while len(self._unread) < size:
+            if (
+                patience is not None
+                and not select.select([self._descriptor], [], [], patience())[0]
+            ):
+                continue
+            read = os.read(self._descriptor, _READ_BYTES)
+            if not read:
+                raise Closed
+            self._unread += read
+        taken = bytes(self._unread[:size])
+        del self._unread[:size]
+        return taken

@@ -14,6 +14,7 @@ from typing import Any
 
 from nanodex.api.stages import SCHEMA_VERSION, StageName
 from nanodex.extractor.linker import EdgeRow, LinkedUnit, Linker, UnresolvedRow
+from nanodex.extractor.parts import linking
 from nanodex.extractor.program import Program, Unit
 
 
@@ -67,20 +68,28 @@ def snapshot(rows: Iterable[FileRow]) -> str:
     return digest.hexdigest()
 
 
-def write_graph(out: Path, *, repository: str, rows: Sequence[FileRow], linker: Linker) -> Counts:
+def write_graph(
+    out: Path, *, repository: str, rows: Sequence[FileRow], linker: Linker, workers: int
+) -> Counts:
     """Write the graph to `out`, replacing what was there only when it is whole.
 
     Args:
         out: path of the new graph.sqlite; its folder exists.
         repository: short name of the repository.
         rows: every listed file, sorted by path.
-        linker: the linked program.
+        linker: the program.
+        workers: processes that link it; 0 is one for each core that this process may use.
     """
     partial = out.with_name(f".{out.name}.partial")
     partial.unlink(missing_ok=True)
     try:
-        with closing(sqlite3.connect(partial, isolation_level=None)) as database:
-            counts = _fill(database, repository=repository, rows=rows, linker=linker)
+        with (
+            linking(linker, workers=workers) as linked_units,
+            closing(sqlite3.connect(partial, isolation_level=None)) as database,
+        ):
+            counts = _fill(
+                database, repository=repository, rows=rows, linker=linker, linked_units=linked_units
+            )
         os.replace(partial, out)
     finally:
         partial.unlink(missing_ok=True)
@@ -88,7 +97,12 @@ def write_graph(out: Path, *, repository: str, rows: Sequence[FileRow], linker: 
 
 
 def _fill(
-    database: sqlite3.Connection, *, repository: str, rows: Sequence[FileRow], linker: Linker
+    database: sqlite3.Connection,
+    *,
+    repository: str,
+    rows: Sequence[FileRow],
+    linker: Linker,
+    linked_units: Iterable[LinkedUnit],
 ) -> Counts:
     # The file is thrown away unless it becomes whole: no journal, no flush for each page.
     database.execute("PRAGMA page_size = 4096")
@@ -112,7 +126,7 @@ def _fill(
         database.executemany(_INSERT_NODE, _node_values(unit, linker))
         database.executemany(_INSERT_PARAMETER, _parameter_values(unit, linker))
     edges = unresolved = 0
-    for linked in linker.link():
+    for linked in linked_units:
         edges += len(linked.edges)
         unresolved += len(linked.unresolved)
         _insert_linked(database, linked, linker.program)
@@ -140,7 +154,7 @@ def _schema() -> tuple[list[str], list[str]]:
 
 
 def _insert_linked(database: sqlite3.Connection, linked: LinkedUnit, program: Program) -> None:
-    path, first, current = linked.unit.path, linked.unit.first, program.current
+    path, first, current = linked.path, linked.first, program.current
     database.executemany(_INSERT_EDGE, linked.edges)
     database.executemany(_INSERT_UNRESOLVED, linked.unresolved)
     database.executemany(

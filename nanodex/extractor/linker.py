@@ -6,7 +6,7 @@ the same rows as a clean one.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from nanodex.extractor.languages import load_language
 from nanodex.extractor.languages.protocol import External, Found, Language, Missing, Resolution
@@ -14,8 +14,6 @@ from nanodex.extractor.program import Program, Unit
 from nanodex.extractor.records import Attribute, RaiseSite, Reference
 from nanodex.extractor.resolver.hierarchy import CLASS_KINDS, class_kinds, inherited_name
 from nanodex.extractor.resolver.testing import Tested, tests_of
-
-_Row = TypeVar("_Row", bound=tuple[object, ...])
 
 _HIERARCHY = frozenset({"extends", "implements"})
 
@@ -54,13 +52,18 @@ class ExternalSymbol(NamedTuple):
     name: str
 
 
-@dataclass
-class LinkedUnit:
-    """The rows that one file gives, sorted."""
+class LinkedUnit(NamedTuple):
+    """The rows that one file gives; none is there twice.
 
-    unit: Unit
+    An edge to `externals[i]` has `-1 - i` for its target: which node that is, is known once all
+    files before this one are linked.
+    """
+
+    first: int  # node id of the file itself; sources of raise sites and attributes count from it
+    path: str
     edges: list[EdgeRow]
     unresolved: list[UnresolvedRow]
+    externals: list[ExternalSymbol]
     raise_sites: list[RaiseSite]
     attributes: list[Attribute]
 
@@ -95,11 +98,6 @@ class Linker:
         """Return the kind of a first-party node, which its ancestors may have refined."""
         return self._kinds[node]
 
-    def link(self) -> Iterator[LinkedUnit]:
-        """Yield the rows of each file, in order of path."""
-        for unit in self.units:
-            yield self._link_unit(unit)
-
     def _link_bases(self) -> None:
         for unit in self.units:
             if not any(symbol.kind in CLASS_KINDS for symbol in unit.symbols):
@@ -110,12 +108,14 @@ class Linker:
                     answer = resolver.resolve(unit, reference)
                     self.program.bases[unit.first + reference.source].append(_base(answer))
 
-    def _link_unit(self, unit: Unit) -> LinkedUnit:
+    def link(self, unit: Unit) -> LinkedUnit:
+        """Return the rows of one file, whichever files were linked before it."""
         uses = unit.uses()
         language, resolver = self._languages[unit.language], self._resolvers[unit.language]
         tests = tests_of(unit, language)
         edges = list(self._structure(unit))
         unresolved: list[UnresolvedRow] = []
+        externals: dict[ExternalSymbol, int] = {}
         for reference in uses.references:
             answer = resolver.resolve(unit, reference)
             src = self.program.current(unit.first + reference.source)
@@ -127,24 +127,47 @@ class Linker:
                     )
                 )  # fmt: skip
                 continue
+            if isinstance(answer, External):
+                symbol = ExternalSymbol(unit.language, answer.name)
+                edges.append(
+                    EdgeRow(
+                        reference.start_byte, reference.end_byte,
+                        answer.relationship or reference.relationship, src,
+                        externals.setdefault(symbol, -1 - len(externals)),
+                        reference.line, answer.rule, answer.conf, unit.path,
+                    )
+                )  # fmt: skip
+                continue
             edge = self._edge(unit, reference, answer, src)
             edges.append(edge)
-            if (
-                reference.source in tests
-                and isinstance(answer, Found)
-                and self._tested.is_tested(
-                    language, relationship=edge.relationship, target=edge.dst
-                )
+            if reference.source in tests and self._tested.is_tested(
+                language, relationship=edge.relationship, target=edge.dst
             ):
                 test = unit.first + tests[reference.source]
                 edges.append(edge._replace(relationship="tests", src=test, rule="used by test"))
         return LinkedUnit(
-            unit,
-            edges=_distinct(edges),
-            unresolved=_distinct(unresolved),
+            unit.first,
+            unit.path,
+            edges=list(dict.fromkeys(edges)),
+            unresolved=sorted(dict.fromkeys(unresolved)),
+            externals=list(externals),
             raise_sites=uses.raise_sites,
             attributes=uses.attributes,
         )
+
+    def number(self, linked: LinkedUnit) -> LinkedUnit:
+        """Give external symbols their nodes, in the order in which files are handed in."""
+        first = self._node_count + 1
+        nodes = [
+            self.externals.setdefault(symbol, first + len(self.externals))
+            for symbol in linked.externals
+        ]
+        edges = [
+            edge if edge.dst > 0 else edge._replace(dst=nodes[-1 - edge.dst])
+            for edge in linked.edges
+        ]
+        # Most are in the order of their place already.
+        return linked._replace(edges=sorted(edges))
 
     def _structure(self, unit: Unit) -> Iterator[EdgeRow]:
         adopted, current = self.program.adopted, self.program.current
@@ -163,29 +186,17 @@ class Linker:
                 override.rule, override.conf, unit.path,
             )  # fmt: skip
 
-    def _edge(
-        self, unit: Unit, reference: Reference, answer: Found | External, src: int
-    ) -> EdgeRow:
+    def _edge(self, unit: Unit, reference: Reference, answer: Found, src: int) -> EdgeRow:
         relationship = answer.relationship or reference.relationship
-        if isinstance(answer, External):
-            symbol = ExternalSymbol(unit.language, answer.name)
-            dst = self.externals.setdefault(symbol, self._node_count + 1 + len(self.externals))
-        else:
-            dst = answer.node
-            kind = self._kinds[dst]
-            if relationship == "calls" and kind in CLASS_KINDS:
-                relationship = "instantiates"
-            elif relationship == "extends" and kind == "interface" and self._kinds[src] != kind:
-                relationship = "implements"
+        kind = self._kinds[answer.node]
+        if relationship == "calls" and kind in CLASS_KINDS:
+            relationship = "instantiates"
+        elif relationship == "extends" and kind == "interface" and self._kinds[src] != kind:
+            relationship = "implements"
         return EdgeRow(
-            reference.start_byte, reference.end_byte, relationship, src, dst,
+            reference.start_byte, reference.end_byte, relationship, src, answer.node,
             reference.line, answer.rule, answer.conf, unit.path,
         )  # fmt: skip
-
-
-def _distinct(rows: list[_Row]) -> list[_Row]:
-    """Sort rows and drop repeated ones; most come in the order of their place already."""
-    return sorted(dict.fromkeys(rows))
 
 
 def _base(answer: Resolution) -> int | str | None:

@@ -13,7 +13,7 @@ from threading import Lock
 
 import psutil
 
-from nanodex.extractor.frames import Closed, Overdue, receive, send
+from nanodex.extractor.frames import Closed, Incoming, Overdue, send
 from nanodex.extractor.records import PackedRecord
 
 # Source bytes of one chunk: large enough that the pipe does not matter, small enough to balance.
@@ -146,7 +146,7 @@ class _Parser:
 
     def __init__(self, file_timeout_seconds: float) -> None:
         self._timeout = file_timeout_seconds
-        self._process: psutil.Popen | None = None
+        self._running: tuple[psutil.Popen, Incoming] | None = None
 
     def __enter__(self) -> "_Parser":
         return self
@@ -167,45 +167,45 @@ class _Parser:
                 self._stop()
 
     def _exchange(self, waiting: deque[Task]) -> Iterator[Outcome]:
-        process = self._start()
-        assert process.stdin is not None and process.stdout is not None
+        process, answers = self._start()
+        assert process.stdin is not None
         header = json.dumps([(task.language, task.dialect) for task in waiting]).encode()
         send(process.stdin.fileno(), header, *(task.load() for task in waiting))
-        answers = process.stdout.fileno()
         while waiting:
             budget = _Budget(process, self._timeout)
-            status = receive(answers, patience=budget).decode(errors="replace")
+            status = answers.receive(patience=budget).decode(errors="replace")
             if status == "parsed":
                 record = PackedRecord(
-                    *(receive(answers, patience=budget) for _ in PackedRecord._fields)
+                    *(answers.receive(patience=budget) for _ in PackedRecord._fields)
                 )
-                content = receive(answers, patience=budget)
+                content = answers.receive(patience=budget)
                 yield Outcome(waiting.popleft().index, record, content)
             else:
                 yield Outcome(waiting.popleft().index, None, None, status)
 
-    def _start(self) -> psutil.Popen:
-        if self._process is None:
-            self._process = psutil.Popen(
+    def _start(self) -> tuple[psutil.Popen, Incoming]:
+        if self._running is None:
+            process = psutil.Popen(
                 # -P: the working folder may be the stranger's repository; import nothing from it.
                 [sys.executable, "-P", "-m", "nanodex.extractor.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
             )
-            assert self._process.stdout is not None
-            # The budget of the first file begins when the process is ready for it.
-            budget = _Budget(self._process, _START_SECONDS)
+            assert process.stdout is not None
+            self._running = process, Incoming(process.stdout.fileno())
             try:
-                receive(self._process.stdout.fileno(), patience=budget)
+                # The budget of the first file begins when the process is ready for it.
+                self._running[1].receive(patience=_Budget(process, _START_SECONDS))
             except (Closed, Overdue) as error:
                 self._stop()
                 raise RuntimeError("the parser process does not start") from error
-        return self._process
+        return self._running
 
     def _stop(self) -> None:
-        if self._process is None:
+        if self._running is None:
             return
-        self._process.kill()
-        self._process.communicate()
-        self._process = None
+        process, _ = self._running
+        process.kill()
+        process.communicate()
+        self._running = None

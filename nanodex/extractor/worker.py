@@ -15,7 +15,7 @@ import resource
 import sys
 import zlib
 
-from nanodex.extractor.frames import Closed, receive, send
+from nanodex.extractor.frames import Closed, Incoming, send
 from nanodex.extractor.records import pack
 from nanodex.extractor.tree_sitter_parser import Unparsable, parse
 
@@ -33,13 +33,13 @@ def main() -> int:
     # A record is a tree of tuples without cycles: the collector only costs time.
     gc.disable()
     # What a library prints must not mix with frames.
-    incoming, outgoing = 0, os.dup(1)
+    incoming, outgoing = Incoming(0), os.dup(1)
     os.dup2(2, 1)
     try:
         send(outgoing, b"ready")
         while True:
-            header = json.loads(receive(incoming))
-            sources = [receive(incoming) for _ in header]
+            header = json.loads(incoming.receive())
+            sources = [incoming.receive() for _ in header]
             for (language, dialect), source in zip(header, sources, strict=True):
                 send(outgoing, *_answer(source, language=language, dialect=dialect))
             gc.collect()

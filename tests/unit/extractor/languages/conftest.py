@@ -8,6 +8,7 @@ import pytest
 
 from nanodex.extractor.languages import suffix_table
 from nanodex.extractor.linker import Linker
+from nanodex.extractor.parts import linking
 from nanodex.extractor.program import Unit
 from nanodex.extractor.records import Symbol, pack
 from nanodex.extractor.tree_sitter_parser import parse
@@ -45,7 +46,8 @@ def link_sources(sources: Mapping[str, str]) -> Linked:
             )
         )  # fmt: skip
     linker = Linker(units)
-    linked = list(linker.link())
+    with linking(linker, workers=1) as units_of_rows:
+        linked = list(units_of_rows)
     program = linker.program
     names = {node: symbol.name for symbol, node in linker.externals.items()}
 
@@ -74,7 +76,7 @@ def link_sources(sources: Mapping[str, str]) -> Linked:
             for site in one.raise_sites
         ),
         attributes=frozenset(
-            (one.unit.qualified_name(a.source), a.key, a.value)
+            (program.qualified_name(one.first + a.source), a.key, a.value)
             for one in linked
             for a in one.attributes
         ),
