@@ -132,6 +132,16 @@ class Cluster:
                 if node != other:
                     self.on_node(node, "ip", "route", "replace", pods, "via", address)
 
+    def stop_node(self, node: str) -> None:
+        """Take a node's power away: nothing on it is told."""
+        self._run([self.provider.tool.name, "kill", node])
+
+    def start_node(self, node: str) -> None:
+        """Switch a node on again."""
+        self._run([self.provider.tool.name, "start", node])
+        if self.provider.own and len(self.nodes()) > 1:
+            self.connect_nodes()
+
     def load(self, references: Sequence[str], *, nodes: Sequence[str] = ()) -> None:
         """Copy images from the machine's container engine into nodes.
 

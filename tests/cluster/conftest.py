@@ -8,6 +8,7 @@ tests may do there what they like, and NANODEX_TEST_IMAGES the registry that its
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -38,13 +39,19 @@ _FAULTS: pytest.StashKey[Faults] = pytest.StashKey()
 _PREPARED: pytest.StashKey["Prepared | Exception"] = pytest.StashKey()
 
 
+@dataclass(frozen=True)
 class Prepared:
-    """A cluster that is there."""
+    """A cluster that is there.
 
-    def __init__(self, kubeconfig: Path, *, made: Cluster | None = None) -> None:
-        self.kubeconfig = kubeconfig
-        # To be removed at the end.
-        self.made = made
+    Attributes:
+        kubeconfig: the way into it.
+        kind: it, where it is kind's on this machine.
+        made: whether it was made for the tests, and goes with them.
+    """
+
+    kubeconfig: Path
+    kind: Cluster | None = None
+    made: bool = False
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -68,18 +75,18 @@ def _prepare() -> Prepared:
     cluster = Cluster(DEFAULT_NAME, provider=provider, tell=_tell)
     made = not cluster.exists()
     if made:
-        cluster.up(nodes=1)
+        cluster.up(nodes=2)
     surroundings = [store_image(provider.tool), git_image(provider.tool, tell=_tell)]
     wanted = [*product_images(provider.tool), *surroundings]
     cluster.load([one for one in wanted if not cluster.holds(one)])
-    return Prepared(kubeconfig_of(DEFAULT_NAME), made=cluster if made else None)
+    return Prepared(kubeconfig_of(DEFAULT_NAME), kind=cluster, made=made)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Remove the cluster that was made for the tests."""
     prepared = session.config.stash.get(_PREPARED, None)
-    if isinstance(prepared, Prepared) and prepared.made:
-        prepared.made.down()
+    if isinstance(prepared, Prepared) and prepared.made and prepared.kind:
+        prepared.kind.down()
 
 
 def _tell(line: str) -> None:
@@ -90,6 +97,12 @@ def _tell(line: str) -> None:
 def kubeconfig(pytestconfig: pytest.Config) -> Path:
     """The way into the cluster."""
     return made(pytestconfig.stash[_PREPARED]).kubeconfig
+
+
+@pytest.fixture(scope="session")
+def kind(pytestconfig: pytest.Config) -> Cluster | None:
+    """The cluster, where this machine holds its nodes."""
+    return made(pytestconfig.stash[_PREPARED]).kind
 
 
 @pytest.fixture(scope="session")

@@ -181,9 +181,13 @@ class Product:
             time.sleep(0.5)
         return seen
 
+    def engine_pods(self) -> list[Object]:
+        """Return the Pods of the ModelServer."""
+        return self.api.find_all("v1/pods", namespace=SYSTEM, labels=ENGINES)
+
     def engine_pod(self) -> Object:
         """Return the one Pod of the ModelServer."""
-        [pod] = self.api.find_all("v1/pods", namespace=SYSTEM, labels=ENGINES)
+        [pod] = self.engine_pods()
         return pod
 
     def begin_traffic(self) -> None:
@@ -191,6 +195,7 @@ class Product:
         self.world.apply(
             traffic_pod(
                 namespace=CLIENTS,
+                node=self.world.nodes.keeper,
                 image=self.world.images["nanodex"],
                 url=f"http://ms-{SERVER}.{SYSTEM}.svc:8000/v1",
                 model=f"{TEAM}/parcelry",

@@ -25,7 +25,7 @@ def _trained(served: Product, name: str) -> bool:
 def test_a_training_that_no_node_takes_begins_once_one_does(
     served: Product, faults: Faults
 ) -> None:
-    [node] = (one["metadata"]["name"] for one in served.api.find_all("v1/nodes"))
+    node = served.world.nodes.keeper
     training = _training(seed=1, nodeSelector={_LABEL: "yes"}, resources=_ENOUGH)
     served.want("no-room", namespace=OTHER_TEAM, spec=training)
     try:

@@ -30,7 +30,9 @@ while True:
 """
 
 
-def traffic_pod(*, namespace: str, image: str, url: str, model: str, secret: str) -> Object:
+def traffic_pod(
+    *, namespace: str, node: str, image: str, url: str, model: str, secret: str
+) -> Object:
     """Return the Pod that asks for as long as it lives."""
     job = task(
         POD,
@@ -44,7 +46,7 @@ def traffic_pod(*, namespace: str, image: str, url: str, model: str, secret: str
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": POD, "namespace": namespace},
-        "spec": job["spec"]["template"]["spec"],
+        "spec": {**job["spec"]["template"]["spec"], "nodeName": node},
     }
 
 

@@ -12,6 +12,7 @@ from hack.kind.world.images import reference_of
 from hack.kind.world.manifests import (
     BUCKET,
     HTTPS_PORT,
+    SSH_PORT,
     Keys,
     bucket,
     endpoint,
@@ -20,6 +21,8 @@ from hack.kind.world.manifests import (
     s3_store,
     secret,
 )
+from tests.cluster.nodes import HOSTNAME, Nodes
+from tests.cluster.ssh import SshKeys
 from tests.controlplane.api import Api, Object
 from tests.controlplane.certificates import Authority
 
@@ -35,6 +38,8 @@ class World:
         self._registry = registry
         self._authority = Authority("nanodex tests")
         self._trusted = self._authority.certificate.decode()
+        self._ssh = SshKeys()
+        self.nodes = Nodes(api)
         # Whether the demo made it: then it stays.
         self.adopted = False
         self.password = secrets.token_urlsafe(16)
@@ -60,6 +65,10 @@ class World:
         """Return the address of a repository in the cluster."""
         return f"https://git.{WORLD}.svc:{HTTPS_PORT}/{name}.git"
 
+    def ssh_repository(self, name: str) -> str:
+        """Return its address over ssh."""
+        return f"ssh://nanodex@git.{WORLD}.svc:{SSH_PORT}/repositories/{name}.git"
+
     def build(self, *, bundles: Mapping[str, bytes]) -> None:
         """Make store and git server, and wait until they answer; the demo's are taken over."""
         if self.api.find("v1/secrets", GIT_SECRET, namespace=TEAM) is not None:
@@ -73,12 +82,16 @@ class World:
                 namespace=WORLD,
                 image=self._image("git"),
                 tls={"tls.crt": server.certificate.decode(), "tls.key": server.key.decode()},
-                auth={"username": "reader", "password": self.password},
+                auth={"username": "reader", "password": self.password, **self._ssh.of_server()},
                 bundles=bundles,
             ),
         ):
             self.apply(body)
         for name in ("s3", "git"):
+            # What they hold goes with their Pods, so they stay where no test empties a node.
+            selector = {HOSTNAME: self.nodes.hostname(self.nodes.keeper)}
+            pod = {"spec": {"template": {"spec": {"nodeSelector": selector}}}}
+            self.api.patch("apps/v1/deployments", name, pod, namespace=WORLD)
             self.wait_for_deployment(name, namespace=WORLD)
         self._make_bucket()
 
@@ -134,6 +147,17 @@ class World:
             "password": self.password,
             "ca.crt": self._trusted,
         }
+        return secret(name, namespace=namespace, values=values)
+
+    def ssh_secret(self, name: str, *, namespace: str, host_key: str = "") -> Object:
+        """Return the Secret that opens the git server over ssh.
+
+        Args:
+            name: of the Secret.
+            namespace: where it is.
+            host_key: of the server as the Secret knows it; empty is the right one.
+        """
+        values = self._ssh.of_client(f"[git.{WORLD}.svc]:{SSH_PORT}", host_key=host_key)
         return secret(name, namespace=namespace, values=values)
 
     def apply(self, body: Object) -> Object:

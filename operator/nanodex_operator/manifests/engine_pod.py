@@ -124,6 +124,16 @@ def _pod(server: ModelServer, *, settings: Settings) -> dict[str, Any]:
             )
         ],
         "volumes": _volumes(server, settings=settings),
+        # A node that goes takes one replica with it where there are other nodes.
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": selector(server)},
+                "matchLabelKeys": ["pod-template-hash"],
+            }
+        ],
     }
     if settings.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
