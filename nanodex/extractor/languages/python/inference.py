@@ -7,6 +7,7 @@ enter what is being evaluated already, so that hostile or circular sources end a
 from nanodex.extractor.languages.python import typing_forms
 from nanodex.extractor.languages.python.forms import FORMS
 from nanodex.extractor.languages.python.imports import Definition, Imports
+from nanodex.extractor.languages.python.keeper import Keeper
 from nanodex.extractor.languages.python.members import Members
 from nanodex.extractor.languages.python.scopes import Name, Reached, Scopes, around, visible_scopes
 from nanodex.extractor.languages.python.values import (
@@ -35,10 +36,9 @@ class Inference:
         self.program = program
         self.imports = imports
         self.scopes = Scopes()
+        self.keeper = Keeper()
         self.members = Members(self)
-        self._bindings: dict[tuple[int, int, str, int], Values] = {}
         self._globals: dict[tuple[int, str], Values] = {}
-        self._busy: set[tuple[int, int, str, int]] = set()
         self._depth = 0
 
     def evaluate(self, unit: Unit, form: Expr | None, *, scope: int, at: int | None) -> Values:
@@ -50,7 +50,10 @@ class Inference:
             scope: index of the symbol whose names it sees.
             at: byte at which it is evaluated; None for a place outside the scope's own flow.
         """
-        if form is None or self._depth >= _MAX_DEPTH:
+        if form is None:
+            return ()
+        if self._depth >= _MAX_DEPTH:
+            self.keeper.cuts += 1
             return ()
         self._depth += 1
         try:
@@ -80,8 +83,9 @@ class Inference:
             return self._reached(unit, known.reaching(at))
         if known.values is not None:
             return known.values
+        cuts = self.keeper.cuts
         values = self._reached(unit, known.elsewhere)
-        if not self._busy and self._depth < _MAX_DEPTH // 2:
+        if self.keeper.cuts == cuts:
             known.values = values
         return values
 
@@ -89,10 +93,11 @@ class Inference:
         """Return what a name of the module means inside functions: asked most, so kept."""
         known = self._globals.get((unit.first, name))
         if known is None:
+            cuts = self.keeper.cuts
             known = self.seen_elsewhere(unit, 0, name)
             if known is None:
                 known = self._outside_scopes(unit, name)
-            if known or not self._busy:
+            if self.keeper.cuts == cuts:
                 self._globals[unit.first, name] = known
         return known
 
@@ -129,20 +134,7 @@ class Inference:
     def bound(self, unit: Unit, binding: Binding) -> Values:
         """Return what one binding gives its name."""
         key = (unit.first, binding.scope, binding.name, binding.start_byte)
-        known = self._bindings.get(key)
-        if known is not None:
-            return known
-        if key in self._busy:
-            return ()
-        self._busy.add(key)
-        try:
-            values = self._bound(unit, binding)
-        finally:
-            self._busy.discard(key)
-        # What was cut short by depth or by a circle says nothing about the name elsewhere.
-        if values or (not self._busy and self._depth < _MAX_DEPTH // 2):
-            self._bindings[key] = values
-        return values
+        return self.keeper.answer(key, lambda: self._bound(unit, binding))
 
     def _bound(self, unit: Unit, binding: Binding) -> Values:
         if binding.form == "import":

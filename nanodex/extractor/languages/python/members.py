@@ -41,8 +41,6 @@ class Members:
         self._inference = inference
         self._program: Program = inference.program
         self._scopes = inference.scopes
-        self._results: dict[int, Values] = {}
-        self._busy: set[int] = set()
 
     def attribute(self, owner: Value, name: str) -> Values:
         """Return what `owner.name` stands for."""
@@ -176,19 +174,7 @@ class Members:
 
     def result(self, node: int) -> Values:
         """Return what a function gives: its annotation, or else what its returns evaluate to."""
-        known = self._results.get(node)
-        if known is not None:
-            return known
-        if node in self._busy:
-            return ()
-        self._busy.add(node)
-        try:
-            values = self._result(node)
-        finally:
-            self._busy.discard(node)
-        if values or not self._busy:
-            self._results[node] = values
-        return values
+        return self._inference.keeper.answer(node, lambda: self._result(node))
 
     def _result(self, node: int) -> Values:
         unit = self._program.unit_of(node)
