@@ -67,8 +67,8 @@ unit: setup ## the quick tests
 	$(BIN)/pytest tests/unit -q
 
 .PHONY: test
-test: lint ## everything that this machine can test
-	$(BIN)/pytest tests -m "not gpu and not benchmark and not cluster"
+test: lint ## everything that this machine can test; on a cluster too where one is
+	$(BIN)/pytest tests -m "not gpu and not benchmark"
 
 .PHONY: kube-binaries
 kube-binaries: ## build the Kubernetes of the tests into the cache (a quarter of an hour, once)

@@ -1,8 +1,10 @@
 """A real cluster for all tests that want one, and what surrounds nanodex in it.
 
-By default it is kind on this machine: the cluster that `make kind-up` made, or one made now and
-removed at the end. NANODEX_TEST_KUBECONFIG names any other; its context says by its name that the
-tests may do there what they like, and NANODEX_TEST_IMAGES the registry that its nodes pull from.
+By default it is kind on this machine: the cluster that `make kind-up` made. `make test-cluster`
+makes one where there is none, and removes it at the end; `make test` goes without, for that takes
+longer than all other tests. NANODEX_TEST_KUBECONFIG names any other; its context says by its name
+that the tests may do there what they like, and NANODEX_TEST_IMAGES the registry that its nodes
+pull from.
 """
 
 import os
@@ -39,6 +41,10 @@ _FAULTS: pytest.StashKey[Faults] = pytest.StashKey()
 _PREPARED: pytest.StashKey["Prepared | Exception"] = pytest.StashKey()
 
 
+class NoCluster(Exception):
+    """There is none, and none is to be made."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A cluster that is there.
@@ -62,15 +68,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         try:
-            session.config.stash[_PREPARED] = _prepare()
-        except (Lacks, BuildFailed, CannotBuild) as error:
+            session.config.stash[_PREPARED] = _prepare(
+                make=session.config.option.markexpr == "cluster"
+            )
+        except (Lacks, BuildFailed, CannotBuild, NoCluster) as error:
             session.config.stash[_PREPARED] = error
 
 
-def _prepare() -> Prepared:
+def _prepare(*, make: bool) -> Prepared:
     if named := os.environ.get(KUBECONFIG_VARIABLE):
         checked_kubeconfig(Path(named))
         return Prepared(Path(named))
+    if not make and not kubeconfig_of(DEFAULT_NAME).exists():
+        raise NoCluster(
+            f"there is no cluster: `make kind-up`, or name one in {KUBECONFIG_VARIABLE}"
+        )
     provider = find_provider(tell=_tell)
     cluster = Cluster(DEFAULT_NAME, provider=provider, tell=_tell)
     made = not cluster.exists()
@@ -89,6 +101,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         prepared.kind.down()
 
 
+def _prepared(pytestconfig: pytest.Config) -> Prepared:
+    found = pytestconfig.stash[_PREPARED]
+    if isinstance(found, NoCluster):
+        pytest.skip(str(found))
+    return made(found)
+
+
 def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
@@ -96,13 +115,13 @@ def _tell(line: str) -> None:
 @pytest.fixture(scope="session")
 def kubeconfig(pytestconfig: pytest.Config) -> Path:
     """The way into the cluster."""
-    return made(pytestconfig.stash[_PREPARED]).kubeconfig
+    return _prepared(pytestconfig).kubeconfig
 
 
 @pytest.fixture(scope="session")
 def kind(pytestconfig: pytest.Config) -> Cluster | None:
     """The cluster, where this machine holds its nodes."""
-    return made(pytestconfig.stash[_PREPARED]).kind
+    return _prepared(pytestconfig).kind
 
 
 @pytest.fixture(scope="session")
