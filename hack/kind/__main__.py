@@ -6,6 +6,7 @@ import time
 
 from hack.debian import Lacks
 from hack.images.tool import BuildFailed
+from hack.kind import loading
 from hack.kind.build import CannotBuild
 from hack.kind.cluster import DEFAULT_NAME, Cluster, Failed, kubeconfig, product_images
 from hack.kind.provider import find_provider, known_provider
@@ -24,7 +25,7 @@ def up(name: str, *, nodes: int) -> None:
     cluster = Cluster(name, provider=provider, tell=tell)
     cluster.up(nodes=nodes)
     tell(f"{nodes} node(s) ready, from {provider.image} by {provider.tool.name}")
-    cluster.load(product_images(provider.tool))
+    loading.load(cluster, product_images(provider.tool))
     tell("done; for kubectl and helm:")
     print(f"export KUBECONFIG={kubeconfig(name)}")
 
@@ -52,7 +53,7 @@ def main() -> int:
         if arguments.command == "down":
             cluster.down()
         else:
-            cluster.load(arguments.reference or product_images(cluster.provider.tool))
+            loading.load(cluster, arguments.reference or product_images(cluster.provider.tool))
     except (Lacks, BuildFailed, CannotBuild, Failed) as error:
         tell(str(error))
         return 1

@@ -1,11 +1,10 @@
-"""A cluster on this machine: made, filled with images, removed.
+"""A cluster on this machine: made, reached, removed.
 
 Our nodes' network is a bridge in each node; with two nodes the routes between them are set here.
 Everything a cluster leaves on the machine is below `folder(NAME)` and in the container engine, and
 goes with it.
 """
 
-import fcntl
 import json
 import shutil
 import subprocess
@@ -19,13 +18,14 @@ import yaml
 from hack.images.catalog import IMAGES, ROOT, version
 from hack.images.tool import Tool
 from hack.kind.build import built
-from hack.kind.image_store import MANIFEST_BYTES, STORE
 from hack.kind.provider import Provider
 
 # kind names the context kind-NAME; the tests run only where a context starts with this.
 DEFAULT_NAME = "nanodex"
 _CONFIG = Path(__file__).with_name("kind.yaml")
 _READY_SECONDS = 180
+# Speaks to the runtime of a node.
+CTR = ("ctr", "--namespace=k8s.io")
 
 
 class Failed(Exception):
@@ -142,65 +142,6 @@ class Cluster:
         if self.provider.own and len(self.nodes()) > 1:
             self.connect_nodes()
 
-    def load(self, references: Sequence[str], *, nodes: Sequence[str] = ()) -> None:
-        """Copy images from the machine's container engine into nodes.
-
-        The layers are unpacked on arrival and then dropped; containers run from what remains.
-
-        Raises:
-            Failed: the engine has no such image, or a node refused it.
-        """
-        if not references:
-            return
-        folder(self.name).mkdir(parents=True, exist_ok=True)
-        # What another process has copied and not unpacked yet is not ours to drop.
-        with (folder(self.name) / "load.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for node in nodes or self.nodes():
-                self._fill(node, references)
-
-    def _fill(self, node: str, references: Sequence[str]) -> None:
-        self.tell(f"{', '.join(references)} to {node}")
-        self._copy(references, node=node)
-        blobs = f"/{STORE}/io.containerd.content.v1.content/blobs/sha256"
-        large = self.on_node(
-            node, "find", blobs, "-size", f"+{MANIFEST_BYTES >> 10}k", "-printf", "sha256:%f\n"
-        )
-        if large.split():
-            self.on_node(node, *_CTR, "content", "rm", *large.split())
-
-    def holds(self, reference: str) -> bool:
-        """Return whether every node has an image of this name."""
-        return all(
-            self.on_node(node, *_CTR, "images", "list", "--quiet", f"name=={reference}").strip()
-            for node in self.nodes()
-        )
-
-    def _copy(self, references: Sequence[str], *, node: str) -> None:
-        name = self.provider.tool.name
-        # One archive: a layer that several images share is in it once.
-        podman = ["--format=docker-archive", "--multi-image-archive"]
-        save = [name, "save", *(podman if name == "podman" else []), *references]
-        receive = [name, "exec", "--interactive", node, *_CTR, "images", "import"]
-        receive += ["--snapshotter=overlayfs", "-"]
-        with subprocess.Popen(
-            save, env=self.provider.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as source:
-            done = subprocess.run(
-                receive,
-                env=self.provider.environment,
-                stdin=source.stdout,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert source.stderr is not None
-            said = source.stderr.read().decode(errors="replace")
-        if source.returncode or done.returncode:
-            raise Failed(
-                f"{', '.join(references)} could not be copied to {node}:\n{said}{done.stderr}"
-            )
-
     def on_node(self, node: str, *command: str) -> str:
         """Run a command on a node and return what it prints.
 
@@ -253,9 +194,6 @@ class Cluster:
             shown = " ".join(map(str, command[:4]))
             raise Failed(f"{shown} failed:\n{done.stdout[-1000:]}{done.stderr[-3000:]}")
         return done.stdout
-
-
-_CTR = ("ctr", "--namespace=k8s.io")
 
 
 def _placed(node: dict[str, Any]) -> list[tuple[str, tuple[str, str]]]:

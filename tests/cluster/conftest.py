@@ -22,6 +22,7 @@ from hack.kind.build import CannotBuild, built
 from hack.kind.cluster import DEFAULT_NAME, Cluster, product_images
 from hack.kind.cluster import kubeconfig as kubeconfig_of
 from hack.kind.demo.objects import TEAM
+from hack.kind.loading import load_missing
 from hack.kind.provider import find_provider
 from hack.kind.world.images import git_image, store_image
 from hack.kind.world.repository import bundle_of_sample
@@ -90,7 +91,7 @@ def _prepare(*, make: bool) -> Prepared:
         cluster.up(nodes=2)
     surroundings = [store_image(provider.tool), git_image(provider.tool, tell=_tell)]
     wanted = [*product_images(provider.tool), *surroundings]
-    cluster.load([one for one in wanted if not cluster.holds(one)])
+    load_missing(cluster, wanted)
     return Prepared(kubeconfig_of(DEFAULT_NAME), kind=cluster, made=made)
 
 

@@ -32,6 +32,7 @@ from hack.kind.demo.objects import (
     keys_of_clients,
     model_server,
 )
+from hack.kind.loading import load_missing
 from hack.kind.provider import known_provider
 from hack.kind.world.certificate import self_signed
 from hack.kind.world.images import git_image, reference_of, store_image
@@ -74,7 +75,7 @@ def world(cluster: Cluster) -> None:
         return
     tool = cluster.provider.tool
     wanted = [store_image(tool), git_image(tool, tell=tell)]
-    cluster.load([one for one in wanted if not cluster.holds(one)])
+    load_missing(cluster, wanted)
     keys = Keys(
         name="demo",
         access_key="demo",
@@ -193,7 +194,7 @@ def demo(cluster: Cluster) -> None:
     wanted = product_images(cluster.provider.tool)
     if missing := sorted({IMAGES[name].reference(version()) for name in NEEDED} - set(wanted)):
         raise Failed(f"run `make images` first: there is no {', '.join(missing)}")
-    cluster.load([one for one in wanted if not cluster.holds(one)])
+    load_missing(cluster, wanted)
     world(cluster)
     tell("store and git server answer")
     cluster.helm(
