@@ -35,7 +35,6 @@ The framework asks for all `extends` and `implements` references first; answers 
 from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
-from importlib.metadata import version
 from typing import cast
 
 from nanodex.extractor.languages.protocol import Language
@@ -74,6 +73,9 @@ def suffix_table(names: Iterable[str]) -> dict[str, tuple[str, str]]:
 @cache
 def pack_version(name: str) -> str:
     """Name everything beside the bytes that a record of this language depends on."""
+    # A third of what a parser process imports, and none asks for it.
+    from importlib.metadata import version
+
     language = load_language(name)
     grammars = ",".join(f"{grammar}={version(grammar)}" for grammar in language.grammars)
     return f"{name}/{language.query_pack_version} tree-sitter={version('tree-sitter')} {grammars}"
