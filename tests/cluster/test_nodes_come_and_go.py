@@ -14,7 +14,7 @@ from tests.controlplane.api import Object
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3000)]
 # Some minutes of work, with a checkpoint every few steps.
-_LONG = {"epochs": 24, "checkpointSteps": 4}
+_LONG = {"epochs": 4, "checkpointSteps": 2}
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_node_that_stops_and_comes_back_costs_the_steps_since_the_checkpoint(
         faults.add(
             f"node of the training away for {away:.0f} s",
             seconds=time.time() - begin,
-            lost=f"up to 4 of {steps} steps (resumed at {resumed})",
+            lost=f"up to 2 of {steps} steps (resumed at {resumed})",
             seen=served.traffic(since=begin),
         )
         assert not served.failures(since=begin)
