@@ -120,17 +120,27 @@ class Cluster:
 
     def connect_nodes(self) -> None:
         """Set the routes between the nodes' pod ranges; a restarted node needs it again."""
-        found: dict[str, tuple[str, str]] = {}
+        ranges: dict[str, str] = {}
         for _ in range(_READY_SECONDS):
             items = json.loads(self.kubectl("get", "nodes", "--output=json"))["items"]
-            found = {name: placed for item in items for name, placed in _placed(item)}
-            if len(found) == len(self.nodes()):
+            ranges = {
+                item["metadata"]["name"]: item["spec"]["podCIDR"]
+                for item in items
+                if "podCIDR" in item["spec"]
+            }
+            if len(ranges) == len(self.nodes()):
                 break
             time.sleep(1)
-        for node in found:
-            for other, (pods, address) in found.items():
+        for node, pods in ranges.items():
+            address = self._address(node)
+            for other in ranges:
                 if node != other:
-                    self.on_node(node, "ip", "route", "replace", pods, "via", address)
+                    self.on_node(other, "ip", "route", "replace", pods, "via", address)
+
+    def _address(self, node: str) -> str:
+        """Ask the node itself: one that was restarted has another than the API server knows."""
+        said = self.on_node(node, "ip", "-json", "-4", "address", "show", "dev", "eth0")
+        return str(json.loads(said)[0]["addr_info"][0]["local"])
 
     def stop_node(self, node: str) -> None:
         """Take a node's power away: nothing on it is told."""
@@ -194,17 +204,6 @@ class Cluster:
             shown = " ".join(map(str, command[:4]))
             raise Failed(f"{shown} failed:\n{done.stdout[-1000:]}{done.stderr[-3000:]}")
         return done.stdout
-
-
-def _placed(node: dict[str, Any]) -> list[tuple[str, tuple[str, str]]]:
-    """Return name, pod range and address of a node; nothing while it has not got them."""
-    addresses = [
-        one["address"]
-        for one in node.get("status", {}).get("addresses", ())
-        if one["type"] == "InternalIP"
-    ]
-    pods = node["spec"].get("podCIDR")
-    return [(node["metadata"]["name"], (pods, addresses[0]))] if pods and addresses else []
 
 
 def _tools() -> dict[str, Path]:
