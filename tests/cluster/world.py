@@ -169,13 +169,17 @@ class World:
         )
 
     def wait_for_deployment(self, name: str, *, namespace: str) -> None:
-        """Wait until a Deployment has the Pods that it wants."""
+        """Wait until a Deployment has the Pods that it wants, and no others."""
 
-        def ready() -> bool:
+        def rolled_out() -> bool:
             found = self.api.get("apps/v1/deployments", name, namespace=namespace)
-            return bool(found.get("status", {}).get("readyReplicas"))
+            wanted, status = found["spec"]["replicas"], found.get("status", {})
+            return status.get("observedGeneration") == found["metadata"]["generation"] and all(
+                status.get(count, 0) == wanted
+                for count in ("replicas", "updatedReplicas", "readyReplicas")
+            )
 
-        self._until(ready, f"Deployment {name}", namespace=namespace)
+        self._until(rolled_out, f"Deployment {name}", namespace=namespace)
 
     def wait_for_job(self, name: str, *, namespace: str, seconds: float) -> Object:
         """Wait until a Job has ended, and return the Pod that was its last."""
