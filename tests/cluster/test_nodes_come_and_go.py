@@ -19,7 +19,7 @@ _LONG = {"epochs": 4, "checkpointSteps": 2}
 
 @pytest.fixture
 def leaving(served: Product) -> Iterator[str]:
-    """The node that goes; at the end, one replica on the node that stays."""
+    """The node that goes; at the end, both nodes take Pods again."""
     nodes = served.world.nodes
     if not nodes.others:
         pytest.skip("the cluster has one node: `make kind-up NODES=2` makes two")
