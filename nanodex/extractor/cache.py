@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nanodex.extractor.languages import pack_version
-from nanodex.extractor.records import PackedRecord
+from nanodex.extractor.records import RECORD_FORMAT, PackedRecord
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS packed_records (
@@ -19,8 +19,9 @@ CREATE TABLE IF NOT EXISTS packed_records (
 
 
 def record_key(blob: str, *, language: str, dialect: str) -> bytes:
-    """Return the key of a record: content, dialect, versions of grammar and query pack."""
-    return hashlib.sha256(f"{blob} {dialect} {pack_version(language)}".encode()).digest()
+    """Return the key of a record: content, dialect, versions of grammar, query pack and format."""
+    named = f"{blob} {dialect} {pack_version(language)} {RECORD_FORMAT}"
+    return hashlib.sha256(named.encode()).digest()
 
 
 class RecordCache:

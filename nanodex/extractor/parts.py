@@ -22,7 +22,8 @@ from nanodex.extractor.program import Unit
 _PART_BYTES = 1024 * 1024
 
 _FORK = multiprocessing.get_context("fork")
-_DECODER = msgspec.json.Decoder(list[LinkedUnit])
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(LinkedUnit)
 
 
 @contextmanager
@@ -76,11 +77,13 @@ class _Part:
         self.process.start()
 
     def _link(self) -> None:
-        linked = [self._linker.link(unit) for unit in self._units]
-        self._spool.write(msgspec.json.encode(linked))
+        # File by file, here and in `rows`: the rows of a whole part would weigh more than it did.
+        for unit in self._units:
+            self._spool.write(_ENCODER.encode(self._linker.link(unit)))
+            self._spool.write(b"\n")  # which JSON of msgspec never holds
         self._spool.flush()
 
-    def rows(self) -> list[LinkedUnit]:
+    def rows(self) -> Iterator[LinkedUnit]:
         self.process.join()
         if self.process.exitcode:
             raise RuntimeError(
@@ -89,7 +92,7 @@ class _Part:
             )
         with self._spool:
             self._spool.seek(0)
-            return _DECODER.decode(self._spool.read())
+            yield from map(_DECODER.decode, self._spool)
 
     def stop(self) -> None:
         self.process.kill()
@@ -111,16 +114,15 @@ class _Processes:
             self._started.append(self._waiting.popleft())
             self._started[-1].start()
 
-    def rows(self, part: _Part) -> list[LinkedUnit]:
-        """Return the rows of `part`, the first whose rows are still wanted; others begin."""
+    def rows(self, part: _Part) -> Iterator[LinkedUnit]:
+        """Yield the rows of `part`, the first whose rows are still wanted; others begin."""
         self.fill()
         while part.process.is_alive():
             # With `part` in any case: it may have ended since it was asked.
             wait({one.process.sentinel for one in (part, *self._running())})
             self.fill()
-        taken = part.rows()
+        yield from part.rows()
         self._started.popleft()
-        return taken
 
     def _running(self) -> list[_Part]:
         return [part for part in self._started if part.process.is_alive()]

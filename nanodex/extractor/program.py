@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from nanodex.extractor.records import Binding, Symbol, Uses, unpack_bindings, unpack_uses
+from msgspec import Raw
+
+from nanodex.extractor.records import (
+    Binding,
+    Symbol,
+    Uses,
+    unpack_bindings,
+    unpack_scopes,
+    unpack_uses,
+)
 
 # A resolved base class: a first-party node, the dotted name of an external one, or None (unknown).
 Base = int | str | None
@@ -45,7 +54,8 @@ class Unit:
     packed_uses: bytes
     first: int = 0  # node id of symbols[0]
     names: UnitNames = _UNNAMED
-    _by_scope: dict[int, dict[str, list[Binding]]] | None = field(default=None, repr=False)
+    _packed_scopes: dict[int, Raw] | None = field(default=None, repr=False)
+    _scopes: dict[int, dict[str, list[Binding]]] = field(default_factory=dict, repr=False)
     _nested: dict[int, dict[str, list[int]]] | None = field(default=None, repr=False)
 
     def qualified_name(self, index: int) -> str:
@@ -61,18 +71,20 @@ class Unit:
 
     def scope(self, index: int) -> Mapping[str, list[Binding]]:
         """Return the bindings of a scope by name, in source order."""
-        if self._by_scope is None:
-            scopes: dict[int, dict[str, list[Binding]]] = {}
-            for binding in unpack_bindings(self.packed_bindings):
-                names = scopes.get(binding.scope)
-                if names is None:
-                    names = scopes[binding.scope] = {}
-                if binding.name in names:
-                    names[binding.name].append(binding)
-                else:
-                    names[binding.name] = [binding]
-            self._by_scope = scopes
-        return self._by_scope.get(index, {})
+        known = self._scopes.get(index)
+        if known is None:
+            known = self._scopes[index] = self._unpacked(index)
+        return known
+
+    def _unpacked(self, index: int) -> dict[str, list[Binding]]:
+        # A function's scope is mostly asked for by those who link the function alone.
+        if self._packed_scopes is None:
+            self._packed_scopes = unpack_scopes(self.packed_bindings)
+        names: dict[str, list[Binding]] = {}
+        packed = self._packed_scopes.get(index)
+        for binding in unpack_bindings(packed) if packed is not None else ():
+            names.setdefault(binding.name, []).append(binding)
+        return names
 
     def nested(self, index: int) -> Mapping[str, list[int]]:
         """Return the indexes of the symbols that symbol `index` directly encloses, by name."""

@@ -129,26 +129,34 @@ class Uses(NamedTuple):
     attributes: list[Attribute]
 
 
+# How a packed record is laid out: raised with every change, for records are kept between runs.
+RECORD_FORMAT = 2
+
+
 class PackedRecord(NamedTuple):
     """A record as it travels and rests: JSON, in parts that are needed at different times."""
 
     definitions: bytes
-    bindings: bytes  # needed once a name of the file is looked up
+    bindings: bytes  # by scope: a scope's are needed once a name is looked up in it
     uses: bytes
 
 
 def pack(record: FileRecord) -> PackedRecord:
     """Encode a record."""
+    scopes: dict[int, list[Binding]] = {}
+    for binding in record.bindings:
+        scopes.setdefault(binding.scope, []).append(binding)
     return PackedRecord(
         definitions=msgspec.json.encode(
             Definitions(record.namespace, record.has_errors, record.symbols)
         ),
-        bindings=msgspec.json.encode(record.bindings),
+        bindings=msgspec.json.encode(scopes),
         uses=msgspec.json.encode(Uses(record.references, record.raise_sites, record.attributes)),
     )
 
 
 _DEFINITIONS = msgspec.json.Decoder(Definitions)
+_SCOPES = msgspec.json.Decoder(dict[int, msgspec.Raw])
 _BINDINGS = msgspec.json.Decoder(list[Binding])
 _USES = msgspec.json.Decoder(Uses)
 
@@ -158,8 +166,13 @@ def unpack_definitions(packed: bytes) -> Definitions:
     return _DEFINITIONS.decode(packed)
 
 
-def unpack_bindings(packed: bytes) -> list[Binding]:
-    """Decode the bindings of a record."""
+def unpack_scopes(packed: bytes) -> dict[int, msgspec.Raw]:
+    """Return the bindings of a record by the index of their scope, each still packed."""
+    return _SCOPES.decode(packed)
+
+
+def unpack_bindings(packed: msgspec.Raw) -> list[Binding]:
+    """Decode the bindings of one scope."""
     return _BINDINGS.decode(packed)
 
 
