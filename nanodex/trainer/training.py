@@ -73,6 +73,7 @@ def train(
     from nanodex.models.loading import load_causal_lm, load_tokenizer
     from nanodex.trainer import checkpoints as saved
     from nanodex.trainer import loss, sft
+    from nanodex.trainer.fused import adapters_fused
     from nanodex.trainer.packing import shared_prefix
 
     disable_progress_bars()
@@ -116,7 +117,8 @@ def train(
         resume = saved.latest(checkpoints, run=run)
         resumed_at = int(resume.name.removeprefix("step-")) if resume is not None else 0
         started = time.monotonic()
-        trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
+        with adapters_fused(trainer.model):
+            trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
         seconds = time.monotonic() - started
 
     model: Any = trainer.model

@@ -131,6 +131,66 @@ def test_packed_rows_give_the_loss_and_gradients_of_examples_alone(
         assert float((gradient - expected[name]).abs().max()) <= 1e-5 * max(scale, 1.0), name
 
 
+def test_fused_adapters_give_the_loss_and_gradients_of_peft(
+    dataset: Path, tiny_model: BaseModel
+) -> None:
+    import torch
+    from peft import get_peft_model
+
+    from nanodex.models.chat import ChatFormat
+    from nanodex.models.loading import load_causal_lm, load_tokenizer
+    from nanodex.trainer.data_loader import read_examples, tokenize
+    from nanodex.trainer.fused import adapters_fused
+    from nanodex.trainer.lora import lora_config
+    from nanodex.trainer.loss import answer_loss, as_tensors
+    from nanodex.trainer.packing import pack
+
+    chat = ChatFormat(load_tokenizer(tiny_model))
+    examples = tokenize(read_examples(dataset / "train.jsonl"), chat=chat, max_tokens=512)
+    batch = as_tensors(pack(examples, prefix=0, pad_token=0))
+    base = load_causal_lm(tiny_model)
+    # Some models (Qwen) have biases in some layers.
+    base.model.layers[0].self_attn.q_proj.bias = torch.nn.Parameter(torch.randn(64))
+    model: Any = get_peft_model(base, lora_config(CONFIG.lora))
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+
+    def loss_and_gradients() -> tuple[float, dict[str, Any]]:
+        model.zero_grad()
+        loss, _ = answer_loss(model, batch)
+        loss.backward()
+        gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
+        return loss.item(), gradients
+
+    expected_loss, expected = loss_and_gradients()
+    with adapters_fused(model) as layers:
+        fused_loss, gradients = loss_and_gradients()
+    assert layers == 2 * 7
+    assert fused_loss == pytest.approx(expected_loss, rel=1e-5)
+    assert gradients.keys() == expected.keys()
+    for name, gradient in gradients.items():
+        scale = float(expected[name].abs().max())
+        assert float((gradient - expected[name]).abs().max()) <= 1e-5 * max(scale, 1.0), name
+    assert loss_and_gradients()[0] == expected_loss, "peft's own layers are back"
+
+
+def test_adapters_with_dropout_or_in_four_bits_are_left_to_peft(tiny_model: BaseModel) -> None:
+    from peft import get_peft_model
+
+    from nanodex.models.loading import load_causal_lm
+    from nanodex.trainer.fused import adapters_fused
+    from nanodex.trainer.lora import lora_config
+
+    dropping = LoraParameters(r=8, alpha=16, dropout="0.1")
+    for base, parameters in (
+        (load_causal_lm(tiny_model), dropping),
+        (load_causal_lm(tiny_model, four_bits=True), CONFIG.lora),
+    ):
+        with adapters_fused(get_peft_model(base, lora_config(parameters))) as layers:
+            assert layers == 0
+
+
 def test_a_run_that_is_stopped_and_taken_up_gives_the_same_bytes(
     dataset: Path, tiny_model: BaseModel
 ) -> None:
