@@ -1,14 +1,16 @@
-"""Greedy answers in batches, and the loss on a given answer.
+"""Greedy answers and the loss on given answers, both in batches.
 
-Questions go by length, so that a batch is hardly padded, and a row leaves its batch (with its part
-of the key-value cache) when its answer ends: a base model that talks on does not hold up the
-others.
+Questions go by length, so that a batch is hardly padded; what all prompts of a batch begin with is
+read once; and a row leaves its batch (with its part of the key-value cache) when its answer ends: a
+base model that talks on does not hold up the others.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
+
+from nanodex.models.tokens import common_prefix
 
 Tokens = tuple[int, ...]
 
@@ -45,13 +47,43 @@ def greedy_answers(
     return [answers[index] for index in range(len(prompts))]
 
 
-def answer_loss(model: Any, prompt: Tokens, answer: Tokens) -> float:
-    """Return the mean negative log-likelihood (nats a token) of `answer` after `prompt`."""
-    ids = torch.tensor([prompt + answer], device=model.device)
-    positions = torch.arange(len(prompt) - 1, ids.shape[1] - 1, device=model.device)
-    with torch.inference_mode():
-        logits = model(input_ids=ids, logits_to_keep=positions, use_cache=False).logits[0].float()
-    return float(torch.nn.functional.cross_entropy(logits, ids[0, len(prompt) :]))
+def answer_losses(
+    model: Any,
+    pairs: Sequence[tuple[Tokens, Tokens]],
+    *,
+    batch_size: int,
+    on_batch: Callable[[int], None],
+) -> list[float]:
+    """Return the mean negative log-likelihood (nats a token) of each answer after its prompt.
+
+    Args:
+        model: a causal language model in evaluation mode.
+        pairs: prompt and answer as token ids, none empty.
+        batch_size: pairs measured at once.
+        on_batch: told after each batch how many pairs it measured.
+    """
+    losses: dict[int, float] = {}
+    whole = [prompt + answer for prompt, answer in pairs]
+    for batch in _by_length(whole, batch_size):
+        ids = torch.zeros(len(batch), max(len(whole[i]) for i in batch), dtype=torch.int64)
+        for row, index in enumerate(batch):
+            # Padding is on the right, where no earlier token looks.
+            ids[row, : len(whole[index])] = torch.tensor(whole[index])
+        first = min(len(pairs[i][0]) for i in batch) - 1
+        with torch.inference_mode():
+            logits = model(
+                input_ids=ids.to(model.device),
+                logits_to_keep=torch.arange(first, ids.shape[1] - 1, device=model.device),
+                use_cache=False,
+            ).logits
+        for row, index in enumerate(batch):
+            prompt, answer = pairs[index]
+            start = len(prompt) - 1 - first
+            said = logits[row, start : start + len(answer)].float()
+            wanted = torch.tensor(answer, device=said.device)
+            losses[index] = float(torch.nn.functional.cross_entropy(said, wanted))
+        on_batch(len(batch))
+    return [losses[index] for index in range(len(pairs))]
 
 
 def _by_length(prompts: Sequence[Tokens], batch_size: int) -> Iterator[list[int]]:
@@ -63,19 +95,22 @@ def _by_length(prompts: Sequence[Tokens], batch_size: int) -> Iterator[list[int]
 def _answer_batch(
     model: Any, prompts: Sequence[Tokens], *, stop_tokens: frozenset[int], max_new_tokens: int
 ) -> list[Tokens]:
+    # Short of a prompt's last token, which says what comes first in the answer.
+    prefix = prompts[0][: common_prefix([prompt[:-1] for prompt in prompts])]
     width = max(len(prompt) for prompt in prompts)
     # Padding is on the left, so that every row goes on at the same column; its id is masked.
-    ids = torch.zeros(len(prompts), width, dtype=torch.int64)
+    ids = torch.zeros(len(prompts), width - len(prefix), dtype=torch.int64)
     mask = torch.zeros_like(ids)
     for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt)
+        ids[row, width - len(prompt) :] = torch.tensor(prompt[len(prefix) :])
         mask[row, width - len(prompt) :] = 1
+    mask = torch.cat([mask.new_ones(len(prompts), len(prefix)), mask], dim=1)
     ids, mask = ids.to(model.device), mask.to(model.device)
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    positions = (mask.cumsum(dim=1) - 1)[:, len(prefix) :]
     answers: list[list[int]] = [[] for _ in prompts]
     open_rows = list(range(len(prompts)))
-    cache = None
     with torch.inference_mode():
+        cache = _read_once(model, prefix, rows=len(prompts))
         for _ in range(max_new_tokens):
             output = model(
                 input_ids=ids,
@@ -103,3 +138,13 @@ def _answer_batch(
             mask = torch.cat([mask, mask.new_ones(len(keep), 1)], dim=1)
             positions = positions[:, -1:] + 1
     return [tuple(answer) for answer in answers]
+
+
+def _read_once(model: Any, prefix: Tokens, *, rows: int) -> Any:
+    """Return the key-value cache of `prefix` for each of `rows` rows, or None without a prefix."""
+    if not prefix:
+        return None
+    ids = torch.tensor([prefix], device=model.device)
+    cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+    cache.batch_repeat_interleave(rows)
+    return cache

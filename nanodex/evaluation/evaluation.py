@@ -21,6 +21,7 @@ from nanodex.graph.reader import load_graph
 from nanodex.models import BaseModel
 
 _BATCH = 96
+_LOSS_BATCH = 16
 _CONTEXT_NODES = 3
 
 
@@ -131,7 +132,7 @@ class _Respondent:
         self, arm: Arm, questions: Sequence[Question], *, report: Callable[[int], None]
     ) -> list[Answer]:
         """Return the arm's scored answers, in the order of the questions."""
-        from nanodex.evaluation.answers import answer_loss, greedy_answers
+        from nanodex.evaluation.answers import answer_losses, greedy_answers
 
         prompts = [self._chat.prompt(self._messages(arm, question)) for question in questions]
         spoken = [i for i, q in enumerate(questions) if q.expected.kind != "continuation"]
@@ -158,13 +159,19 @@ class _Respondent:
                 text = self._chat.text(tokens)
                 score = score_answer(questions[i], text)
                 answers[i] = Answer(question=questions[i].id, arm=arm, text=text, score=score)
-            for i in measured:
-                wanted = self._chat.tokens(questions[i].expected.values[0])
-                loss = answer_loss(self._model, prompts[i], wanted)
+            losses = answer_losses(
+                self._model,
+                [
+                    (prompts[i], self._chat.tokens(questions[i].expected.values[0]))
+                    for i in measured
+                ],
+                batch_size=_LOSS_BATCH,
+                on_batch=count,
+            )
+            for i, loss in zip(measured, losses, strict=True):
                 answers[i] = Answer(
                     question=questions[i].id, arm=arm, text="", score=round(loss, 6)
                 )
-                count(1)
         return [answers[i] for i in range(len(questions))]
 
     def _messages(self, arm: Arm, question: Question) -> Any:

@@ -1,4 +1,4 @@
-"""Counts tokens with the base model's own tokenizer, without loading torch or transformers."""
+"""Counts tokens with the base model's own tokenizer, and compares them: without torch."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,3 +34,13 @@ def token_counter(file: Path) -> Callable[[Sequence[str]], list[int]]:
         return [len(one) for one in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     return count
+
+
+def common_prefix(sequences: Sequence[tuple[int, ...]]) -> int:
+    """Return how many leading tokens all `sequences` have in common."""
+    if not sequences:
+        return 0
+    # That of the smallest and the largest is that of all.
+    first, last = min(sequences), max(sequences)
+    pairs = zip(first, last, strict=False)
+    return next((i for i, (one, other) in enumerate(pairs) if one != other), len(first))

@@ -30,7 +30,8 @@ def adapters_fused(model: Any) -> Iterator[int]:
     """
     from peft.tuners.lora.layer import Linear
 
-    layers = [layer for layer in model.modules() if isinstance(layer, Linear) and _is_plain(layer)]
+    adapters = (layer for layer in model.modules() if isinstance(layer, Linear))
+    layers: list[Any] = [layer for layer in adapters if _is_plain(layer)]
     for layer in layers:
         layer.forward = partial(_forward, layer)
     try:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
+from nanodex.models.tokens import common_prefix
 from nanodex.trainer.data_loader import TokenizedExample
 
 IGNORED = -100
@@ -50,14 +51,8 @@ def shared_prefix(examples: Sequence[TokenizedExample]) -> int:
     """
     if not examples:
         return 0
-    # The common prefix of the smallest and the largest is that of all.
-    first = min(example.tokens for example in examples)
-    last = max(example.tokens for example in examples)
     limit = min(example.prompt_length for example in examples) - 1
-    length = 0
-    while length < limit and first[length] == last[length]:
-        length += 1
-    return length
+    return min(limit, common_prefix([example.tokens for example in examples]))
 
 
 def pack(examples: Sequence[TokenizedExample], *, prefix: int, pad_token: int) -> PackedBatch:

@@ -1,0 +1,78 @@
+"""Answers do not depend on the batch that they are computed in."""
+
+import random
+from typing import Any
+
+import pytest
+import torch
+
+from nanodex.evaluation.answers import Tokens, answer_losses, greedy_answers
+
+SYSTEM = (7, 3, 9, 4)
+STOP = 1
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(3)
+    shape = LlamaConfig(
+        vocab_size=48,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    return LlamaForCausalLM(shape).double().eval()
+
+
+def prompts(*, prefix: Tokens) -> list[Tokens]:
+    choose = random.Random(5)
+    return [
+        (*prefix, *(choose.randrange(2, 48) for _ in range(choose.randrange(1, 12))))
+        for _ in range(13)
+    ]
+
+
+def answers(model: Any, asked: list[Tokens], *, batch_size: int) -> list[Tokens]:
+    return greedy_answers(
+        model,
+        asked,
+        stop_tokens=frozenset({STOP, 20, 21}),
+        max_new_tokens=9,
+        batch_size=batch_size,
+        on_batch=lambda _: None,
+    )
+
+
+@pytest.mark.parametrize("prefix", [(), SYSTEM])
+def test_an_answer_is_the_same_alone_and_in_a_batch(model: Any, prefix: Tokens) -> None:
+    asked = prompts(prefix=prefix)
+    alone = answers(model, asked, batch_size=1)
+    assert len({len(answer) for answer in alone}) > 1, "some end early"
+    assert answers(model, asked, batch_size=5) == alone
+
+
+def test_one_question_asked_twice_in_a_batch_is_answered_twice(model: Any) -> None:
+    asked = [SYSTEM, SYSTEM]
+    first, second = answers(model, asked, batch_size=2)
+    assert first == second == answers(model, [SYSTEM], batch_size=1)[0]
+
+
+def test_a_loss_is_the_same_alone_and_in_a_batch(model: Any) -> None:
+    pairs = [(prompt, prompt[::-1]) for prompt in prompts(prefix=SYSTEM)]
+
+    def losses(batch_size: int) -> list[float]:
+        counted: list[int] = []
+        measured = answer_losses(model, pairs, batch_size=batch_size, on_batch=counted.append)
+        assert sum(counted) == len(pairs)
+        return measured
+
+    prompt, answer = pairs[0]
+    with torch.no_grad():
+        logits = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
+    by_hand = float(torch.nn.functional.cross_entropy(logits.float(), torch.tensor(answer)))
+    assert losses(1)[0] == pytest.approx(by_hand)
+    assert losses(6) == pytest.approx(losses(1))
