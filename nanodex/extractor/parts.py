@@ -16,6 +16,7 @@ from tempfile import TemporaryFile
 import msgspec
 
 from nanodex.extractor.linker import LinkedUnit, Linker
+from nanodex.extractor.portions import portions
 from nanodex.extractor.program import Unit
 
 # Bytes of packed uses after which a part ends: a process costs as much as linking a tenth of it.
@@ -37,7 +38,8 @@ def linking(linker: Linker, *, workers: int) -> Iterator[Iterator[LinkedUnit]]:
     Raises:
         RuntimeError: inside the block; a process came to its end before it had linked its part.
     """
-    parts = [_Part(linker, units) for units in _divided(linker.units)]
+    divided = portions(linker.units, weigh=lambda unit: len(unit.packed_uses), enough=_PART_BYTES)
+    parts = [_Part(linker, units) for units in divided]
     if len(parts) == 1:
         # A second process would cost more than it saves.
         yield map(linker.number, map(linker.link, linker.units))
@@ -48,19 +50,6 @@ def linking(linker: Linker, *, workers: int) -> Iterator[Iterator[LinkedUnit]]:
         yield (linker.number(one) for part in parts for one in processes.rows(part))
     finally:
         processes.stop()
-
-
-def _divided(units: Sequence[Unit]) -> Iterator[list[Unit]]:
-    part: list[Unit] = []
-    size = 0
-    for unit in units:
-        part.append(unit)
-        size += len(unit.packed_uses)
-        if size >= _PART_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
 
 
 class _Part:

@@ -14,6 +14,7 @@ from threading import Lock
 import psutil
 
 from nanodex.extractor.frames import Closed, Incoming, Overdue, send
+from nanodex.extractor.portions import portions
 from nanodex.extractor.records import PackedRecord
 
 # Source bytes of one chunk: large enough that the pipe does not matter, small enough to balance.
@@ -62,7 +63,9 @@ def parse_all(
         report: receives each outcome, called from several threads but never at once.
         stopping: asked between chunks; True ends early, with tasks unreported.
     """
-    chunks = deque(_chunks(tasks))
+    # Largest first, so that no process is left with a large file at the end.
+    by_size = sorted(tasks, key=lambda task: (-task.size, task.index))
+    chunks = deque(portions(by_size, weigh=lambda task: task.size, enough=_CHUNK_BYTES))
     count = min(workers or len(os.sched_getaffinity(0)), len(chunks))
     lock = Lock()
 
@@ -90,20 +93,6 @@ def parse_all(
     with ThreadPoolExecutor(count, thread_name_prefix="parser") as threads:
         for thread in [threads.submit(drain) for _ in range(count)]:
             thread.result()
-
-
-def _chunks(tasks: Sequence[Task]) -> Iterator[list[Task]]:
-    """Group tasks, largest first, so that no process is left with a large file at the end."""
-    chunk: list[Task] = []
-    size = 0
-    for task in sorted(tasks, key=lambda task: (-task.size, task.index)):
-        chunk.append(task)
-        size += task.size
-        if size >= _CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
 
 
 class _Budget:

@@ -17,6 +17,7 @@ from nanodex.api.reasons import Reason
 from nanodex.api.records import AdapterCard, DatasetCard, TrainingRecord
 from nanodex.errors import Interrupted, UserError
 from nanodex.models import BaseModel
+from nanodex.trainer.allocator import keep_freed_memory
 from nanodex.trainer.data_loader import (
     TokenizedExample,
     read_examples,
@@ -77,6 +78,7 @@ def train(
     from nanodex.trainer.packing import shared_prefix
 
     disable_progress_bars()
+    keep_freed_memory()
     tokenizer = load_tokenizer(base_model)
     chat = ChatFormat(tokenizer)
     lines = read_examples(dataset / "train.jsonl")
