@@ -8,6 +8,9 @@ scaling and W, A, B the weights (LoRA, arXiv 2106.09685, section 4.1):
 
     y  = x Wᵀ + s (x Aᵀ) Bᵀ
     dx = dy W + (s dy B) A        dA = (s dy B)ᵀ x        dB = s dyᵀ (x Aᵀ)
+
+Where the CPU multiplies bfloat16 itself (nanodex.trainer.precision), the two products with the
+frozen W, most of the arithmetic, are taken in it; all others in float32.
 """
 
 from collections.abc import Iterator
@@ -19,7 +22,7 @@ import torch
 
 
 @contextmanager
-def adapters_fused(model: Any) -> Iterator[int]:
+def adapters_fused(model: Any, *, products: torch.dtype) -> Iterator[int]:
     """Compute the adapters of `model` in products alone within the block; yield how many.
 
     Left as they are: layers on a GPU or in 4 bits, where peft's own way is the right one, and
@@ -27,13 +30,15 @@ def adapters_fused(model: Any) -> Iterator[int]:
 
     Args:
         model: a peft model with one active adapter.
+        products: type in which the products with the frozen weights are taken.
     """
     from peft.tuners.lora.layer import Linear
 
     adapters = (layer for layer in model.modules() if isinstance(layer, Linear))
     layers: list[Any] = [layer for layer in adapters if _is_plain(layer)]
     for layer in layers:
-        layer.forward = partial(_forward, layer)
+        weight = layer.base_layer.weight.detach().to(products)
+        layer.forward = partial(_forward, layer, weight)
     try:
         yield len(layers)
     finally:
@@ -54,17 +59,18 @@ def _is_plain(layer: Any) -> bool:
     )
 
 
-def _forward(layer: Any, x: torch.Tensor) -> torch.Tensor:
+def _forward(layer: Any, weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     (adapter,) = layer.active_adapters
     adapted: Any = _AdaptedLinear.apply
-    result: torch.Tensor = adapted(
-        x,
-        layer.base_layer.weight,
-        layer.base_layer.bias,
-        layer.lora_A[adapter].weight,
-        layer.lora_B[adapter].weight,
-        layer.scaling[adapter],
-    )
+    with torch.autocast("cpu", enabled=False):
+        result: torch.Tensor = adapted(
+            x.float(),
+            weight,
+            layer.base_layer.bias,
+            layer.lora_A[adapter].weight,
+            layer.lora_B[adapter].weight,
+            layer.scaling[adapter],
+        )
     return result
 
 
@@ -81,7 +87,9 @@ class _AdaptedLinear(torch.autograd.Function):
     ) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
         low = rows @ a.t()
-        result = torch.nn.functional.linear(rows, weight, bias)
+        result = (rows.to(weight.dtype) @ weight.t()).float()
+        if bias is not None:
+            result += bias
         result.addmm_(low, b.t(), alpha=scaling)
         ctx.save_for_backward(rows, low, weight, a, b)
         ctx.scaling = scaling
@@ -95,7 +103,7 @@ class _AdaptedLinear(torch.autograd.Function):
         of_low = (given_rows @ b).mul_(ctx.scaling)
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = (given_rows @ weight).addmm_(of_low, a)
+            of_x = (given_rows.to(weight.dtype) @ weight).float().addmm_(of_low, a)
             of_x = of_x.view(*given.shape[:-1], -1)
         of_a = of_low.t() @ rows
         of_b = (given_rows.t() @ low).mul_(ctx.scaling)

@@ -1,10 +1,12 @@
 """The loss over answer tokens, in training and on held-out examples."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
 
+from nanodex.trainer.attention import Segments
 from nanodex.trainer.packing import IGNORED, PackedBatch
 
 Tensors = dict[str, torch.Tensor]
@@ -14,33 +16,25 @@ def answer_loss(model: Any, batch: Tensors) -> tuple[torch.Tensor, int]:
     """Return the summed negative log-likelihood (nats) of the learned tokens, and their number.
 
     Args:
-        model: a causal language model, wrapped or not.
+        model: a causal language model, wrapped or not, that attends within segments.
         batch: the fields of a PackedBatch.
     """
-    targets = batch["labels"][:, 1:]
-    positions = (targets != IGNORED).any(dim=0).nonzero().squeeze(-1)
+    targets = batch["labels"][0, 1:]
+    positions = (targets != IGNORED).nonzero().squeeze(-1)
     logits = model(
         input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
         position_ids=batch["position_ids"],
+        segments=Segments(**{field.name: batch[field.name] for field in fields(Segments)}),
         logits_to_keep=positions,
         use_cache=False,
     ).logits
-    chosen = targets[:, positions].flatten()
-    loss = torch.nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), chosen, ignore_index=IGNORED, reduction="sum"
-    )
-    return loss, int((chosen != IGNORED).sum())
+    loss = torch.nn.functional.cross_entropy(logits[0].float(), targets[positions], reduction="sum")
+    return loss, len(positions)
 
 
 def as_tensors(batch: PackedBatch) -> Tensors:
     """Return the fields of `batch` by name, as the Trainer moves them to a device."""
-    return {
-        "input_ids": batch.input_ids,
-        "attention_mask": batch.attention_mask,
-        "position_ids": batch.position_ids,
-        "labels": batch.labels,
-    }
+    return dict(vars(batch))
 
 
 class HeldOut:

@@ -4,6 +4,7 @@ What is overridden, and why:
 
 - compute_loss: logits only where a token is learned; with a vocabulary of 50,000 the rest is a
   third of the work of a small model.
+- _send_telemetry: what runs in a cluster stays there.
 - saving and loading: the Trainer writes pickles; a checkpoint goes to a shared store, so ours are
   safetensors and JSON (nanodex.trainer.checkpoints).
 """
@@ -33,16 +34,17 @@ from nanodex.trainer.loss import (
     trained_weights,
 )
 from nanodex.trainer.packing import pack
+from nanodex.trainer.precision import fastest_products, mixed_precision
 
 
 def collator(
-    examples: Sequence[TokenizedExample], *, prefix: int, pad_token: int
+    examples: Sequence[TokenizedExample], *, prefix: int
 ) -> Callable[[list[dict[str, int]]], Tensors]:
-    """Return the function that makes rows of the examples that a batch names by index."""
+    """Return the function that makes a row of the examples that a batch names by index."""
 
     def collate(batch: list[dict[str, int]]) -> Tensors:
         chosen = [examples[item["example"]] for item in batch]
-        return as_tensors(pack(chosen, prefix=prefix, pad_token=pad_token))
+        return as_tensors(pack(chosen, prefix=prefix))
 
     return collate
 
@@ -169,7 +171,8 @@ class ExpertTrainer(SFTTrainer):
         Raises:
             UserError: the loss is not finite.
         """
-        total, count = answer_loss(model, inputs)
+        with mixed_precision(fastest_products()):
+            total, count = answer_loss(model, inputs)
         if not torch.isfinite(total):
             raise UserError(
                 f"the loss is {total.item()} at step {self.state.global_step}",
@@ -182,6 +185,9 @@ class ExpertTrainer(SFTTrainer):
         # The number counts all devices, and gradients are averaged over them.
         loss: torch.Tensor = total / num_items_in_batch * self.accelerator.num_processes
         return loss
+
+    def _send_telemetry(self) -> None:
+        """Tell nobody outside that somebody trains here: TRL would, over the network."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         if not self.args.should_save:

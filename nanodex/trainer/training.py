@@ -74,8 +74,10 @@ def train(
     from nanodex.models.loading import load_causal_lm, load_tokenizer
     from nanodex.trainer import checkpoints as saved
     from nanodex.trainer import loss, sft
+    from nanodex.trainer.attention import attending
     from nanodex.trainer.fused import adapters_fused
     from nanodex.trainer.packing import shared_prefix
+    from nanodex.trainer.precision import fastest_products
 
     disable_progress_bars()
     keep_freed_memory()
@@ -94,7 +96,7 @@ def train(
     per_step = min(config.micro_batch_size, config.batch_size) * accumulation * devices
     total_steps = -(-len(order) // per_step)
     held_out = loss.HeldOut(
-        _held_out_batches(held_out_examples, pad_token=tokenizer.pad_token_id),
+        _held_out_batches(held_out_examples),
         patience=config.early_stopping_patience,
     )
     conductor = sft.Conductor(
@@ -106,11 +108,11 @@ def train(
             run=run,
             checkpoint_folder=checkpoints,
             held_out=held_out,
-            model=load_causal_lm(base_model, four_bits=config.method == "qlora"),
+            model=attending(load_causal_lm(base_model, four_bits=config.method == "qlora")),
             args=sft.sft_config(
                 config, scratch=Path(scratch), total_steps=total_steps, accumulation=accumulation
             ),
-            data_collator=sft.collator(examples, prefix=prefix, pad_token=tokenizer.pad_token_id),
+            data_collator=sft.collator(examples, prefix=prefix),
             train_dataset=Dataset.from_dict({"example": order}),
             processing_class=tokenizer,
             peft_config=adapter_config,
@@ -119,7 +121,7 @@ def train(
         resume = saved.latest(checkpoints, run=run)
         resumed_at = int(resume.name.removeprefix("step-")) if resume is not None else 0
         started = time.monotonic()
-        with adapters_fused(trainer.model):
+        with adapters_fused(trainer.model, products=fastest_products()):
             trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
         seconds = time.monotonic() - started
 
@@ -215,13 +217,13 @@ def _run_digest(dataset: Path, *, config: TrainingConfig, base_model: BaseModel)
     return digest.hexdigest()
 
 
-def _held_out_batches(examples: list[TokenizedExample], *, pad_token: int) -> list[dict[str, Any]]:
+def _held_out_batches(examples: list[TokenizedExample]) -> list[dict[str, Any]]:
     from nanodex.trainer.loss import as_tensors
     from nanodex.trainer.packing import pack, shared_prefix
 
     prefix = shared_prefix(examples)
     return [
-        as_tensors(pack(examples[start : start + 16], prefix=prefix, pad_token=pad_token))
+        as_tensors(pack(examples[start : start + 16], prefix=prefix))
         for start in range(0, len(examples), 16)
     ]
 

@@ -82,6 +82,20 @@ def test_it_leaves_the_arithmetic_of_the_process_as_it_was(
     assert sys.float_info.min / 2 > 0
 
 
+def test_nobody_outside_is_told_that_somebody_trains(
+    dataset: Path, tiny_model: BaseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trl.trainer import base_trainer
+
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(base_trainer, "send_telemetry", lambda **said: told.append(said))
+    # Where it is set TRL says nothing.
+    monkeypatch.delenv("CI", raising=False)
+    run(dataset, tiny_model, "out")
+
+    assert told == []
+
+
 def digests(out: Path) -> dict[str, str]:
     return {
         str(file.relative_to(out)): hashlib.sha256(file.read_bytes()).hexdigest()
@@ -98,6 +112,7 @@ def test_packed_rows_give_the_loss_and_gradients_of_examples_alone(
 
     from nanodex.models.chat import ChatFormat
     from nanodex.models.loading import load_causal_lm, load_tokenizer
+    from nanodex.trainer.attention import attending
     from nanodex.trainer.data_loader import read_examples, tokenize
     from nanodex.trainer.lora import lora_config
     from nanodex.trainer.loss import answer_loss, as_tensors
@@ -106,7 +121,7 @@ def test_packed_rows_give_the_loss_and_gradients_of_examples_alone(
     chat = ChatFormat(load_tokenizer(tiny_model))
     examples = tokenize(read_examples(dataset / "train.jsonl"), chat=chat, max_tokens=512)
     torch.manual_seed(1)
-    model: Any = get_peft_model(load_causal_lm(tiny_model), lora_config(CONFIG.lora))
+    model: Any = get_peft_model(attending(load_causal_lm(tiny_model)), lora_config(CONFIG.lora))
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
@@ -123,32 +138,39 @@ def test_packed_rows_give_the_loss_and_gradients_of_examples_alone(
 
     prefix = shared_prefix(examples)
     assert prefix > 20
-    alone, expected = loss_and_gradients([pack([e], prefix=0, pad_token=0) for e in examples])
-    together, gradients = loss_and_gradients([pack(examples, prefix=prefix, pad_token=0)])
+    alone, expected = loss_and_gradients([pack([e], prefix=0) for e in examples])
+    together, gradients = loss_and_gradients([pack(examples, prefix=prefix)])
     assert together == pytest.approx(alone, rel=1e-5)
     for name, gradient in gradients.items():
         scale = float(expected[name].abs().max())
         assert float((gradient - expected[name]).abs().max()) <= 1e-5 * max(scale, 1.0), name
 
 
+@pytest.mark.parametrize(
+    ("products", "close"),
+    # bfloat16 has 8 bits of precision.
+    [("float32", 1e-5), ("bfloat16", 2**-6)],
+)
 def test_fused_adapters_give_the_loss_and_gradients_of_peft(
-    dataset: Path, tiny_model: BaseModel
+    dataset: Path, tiny_model: BaseModel, precision: str, close: float
 ) -> None:
     import torch
     from peft import get_peft_model
 
     from nanodex.models.chat import ChatFormat
     from nanodex.models.loading import load_causal_lm, load_tokenizer
+    from nanodex.trainer.attention import attending
     from nanodex.trainer.data_loader import read_examples, tokenize
     from nanodex.trainer.fused import adapters_fused
     from nanodex.trainer.lora import lora_config
     from nanodex.trainer.loss import answer_loss, as_tensors
     from nanodex.trainer.packing import pack
+    from nanodex.trainer.precision import mixed_precision
 
     chat = ChatFormat(load_tokenizer(tiny_model))
     examples = tokenize(read_examples(dataset / "train.jsonl"), chat=chat, max_tokens=512)
-    batch = as_tensors(pack(examples, prefix=0, pad_token=0))
-    base = load_causal_lm(tiny_model)
+    batch = as_tensors(pack(examples, prefix=0))
+    base = attending(load_causal_lm(tiny_model))
     # Some models (Qwen) have biases in some layers.
     base.model.layers[0].self_attn.q_proj.bias = torch.nn.Parameter(torch.randn(64))
     model: Any = get_peft_model(base, lora_config(CONFIG.lora))
@@ -156,23 +178,26 @@ def test_fused_adapters_give_the_loss_and_gradients_of_peft(
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
 
-    def loss_and_gradients() -> tuple[float, dict[str, Any]]:
+    def loss_and_gradients(products: torch.dtype) -> tuple[float, dict[str, Any]]:
         model.zero_grad()
-        loss, _ = answer_loss(model, batch)
+        with mixed_precision(products):
+            loss, _ = answer_loss(model, batch)
         loss.backward()
         gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad}
         return loss.item(), gradients
 
-    expected_loss, expected = loss_and_gradients()
-    with adapters_fused(model) as layers:
-        fused_loss, gradients = loss_and_gradients()
+    expected_loss, expected = loss_and_gradients(torch.float32)
+    products = getattr(torch, precision)
+    with adapters_fused(model, products=products) as layers:
+        fused_loss, gradients = loss_and_gradients(products)
     assert layers == 2 * 7
-    assert fused_loss == pytest.approx(expected_loss, rel=1e-5)
+    assert fused_loss == pytest.approx(expected_loss, rel=close)
     assert gradients.keys() == expected.keys()
     for name, gradient in gradients.items():
+        assert gradient.dtype == torch.float32
         scale = float(expected[name].abs().max())
-        assert float((gradient - expected[name]).abs().max()) <= 1e-5 * max(scale, 1.0), name
-    assert loss_and_gradients()[0] == expected_loss, "peft's own layers are back"
+        assert float((gradient - expected[name]).abs().max()) <= close * max(scale, 1.0), name
+    assert loss_and_gradients(torch.float32)[0] == expected_loss, "peft's own layers are back"
 
 
 def test_adapters_with_dropout_or_in_four_bits_are_left_to_peft(tiny_model: BaseModel) -> None:
@@ -181,13 +206,15 @@ def test_adapters_with_dropout_or_in_four_bits_are_left_to_peft(tiny_model: Base
     from nanodex.models.loading import load_causal_lm
     from nanodex.trainer.fused import adapters_fused
     from nanodex.trainer.lora import lora_config
+    from nanodex.trainer.precision import fastest_products
 
     dropping = LoraParameters(r=8, alpha=16, dropout="0.1")
     for base, parameters in (
         (load_causal_lm(tiny_model), dropping),
         (load_causal_lm(tiny_model, four_bits=True), CONFIG.lora),
     ):
-        with adapters_fused(get_peft_model(base, lora_config(parameters))) as layers:
+        model = get_peft_model(base, lora_config(parameters))
+        with adapters_fused(model, products=fastest_products()) as layers:
             assert layers == 0
 
 

@@ -12,10 +12,13 @@ if sys.argv[1] == "kept":
     assert keep_freed_memory()
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(16 << 20)  # 64 MiB, freed at once
+    for _ in range(10):
+        # As the layers of a step do: held together, and freed at its end.
+        held = [torch.ones(size << 18) for size in (1, 40, 3, 48, 2, 64)]
+        del held
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 faults()
-print(min(faults() for _ in range(3)))
+print(faults())
 """
 
 
@@ -27,6 +30,5 @@ def faults(how: str) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc alone has mallopt")
-def test_a_block_that_is_asked_for_again_costs_no_page_faults() -> None:
-    assert faults("kept") < 10
-    assert faults("as it is") > 10
+def test_memory_that_is_asked_for_again_costs_few_page_faults() -> None:
+    assert faults("kept") < faults("as it is") / 10
