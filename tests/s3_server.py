@@ -8,8 +8,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -24,6 +26,8 @@ class S3Server:
     """SeaweedFS on loopback: one process for master, volume, filer and S3."""
 
     folder: Path
+    # Others who may come in, by SeaweedFS's identities.
+    others: Sequence[dict[str, Any]] = ()
     ports: dict[str, int] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
 
@@ -40,7 +44,7 @@ class S3Server:
             "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
-        identities.write_text(json.dumps({"identities": [identity]}))
+        identities.write_text(json.dumps({"identities": [identity, *self.others]}))
         if not self.ports:
             self.ports = _free_ports("s3", "master", "volume", "filer")
         grpc = _free_ports("s3", "master", "volume", "filer")

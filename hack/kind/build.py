@@ -125,6 +125,16 @@ BINARIES: dict[str, Binary] = {
             version="v1.14.7",
             ldflags=("-s", "-w", *_set("github.com/coredns/coredns/coremain", GitCommit="module")),
         ),
+        # Enforces NetworkPolicy with iptables and ipset, beside any pod network.
+        Binary(
+            name="kube-router",
+            package="github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+            version="v2.1.0",
+            ldflags=(
+                *("-s", "-w"),
+                *_set("github.com/cloudnativelabs/kube-router/v2/pkg/version", Version="v2.1.0"),
+            ),
+        ),
         Binary(name="kind", package="sigs.k8s.io/kind", version="v0.33.0"),
         Binary(
             name="helm",

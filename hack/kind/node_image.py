@@ -20,13 +20,13 @@ from hack.kind.image_store import fill_image_store
 
 HERE = Path(__file__).resolve().parent
 _PACKAGES = (
-    "systemd", "systemd-sysv", "iptables", "conntrack", "iproute2", "iputils-ping", "procps",
-    "kmod", "containerd", "runc", "containernetworking-plugins",
+    "systemd", "systemd-sysv", "iptables", "ipset", "conntrack", "iproute2", "iputils-ping",
+    "procps", "kmod", "containerd", "runc", "containernetworking-plugins",
 )  # fmt: skip
 _ON_THE_NODE = ("kubelet", "kubectl", "kubeadm")
 _IN_IMAGES = (
     "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "etcd", "coredns",
-    "pause",
+    "pause", "kube-router",
 )  # fmt: skip
 _UNITS = ("containerd", "kubelet", "pod-network")
 _SOCKETS = ("systemd-journald.socket", "systemd-journald-dev-log.socket")

@@ -28,8 +28,8 @@ from hack.kind.world.images import git_image, store_image
 from hack.kind.world.repository import bundle_of_sample
 from tests.cluster.faults import Faults
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.product import OTHER_TEAM, Product, artifacts, foreign_operators
-from tests.cluster.world import World
+from tests.cluster.product import Product, artifacts, foreign_operators
+from tests.cluster.world import OTHER_TEAM, World
 from tests.controlplane.api import Api
 from tests.controlplane.kubeconfig import checked_kubeconfig
 from tests.helm import Helm

@@ -21,11 +21,10 @@ from hack.kind.demo.objects import (
 )
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.traffic import POD, answers, failed, traffic_pod
-from tests.cluster.world import World
+from tests.cluster.world import OTHER_TEAM, World
 from tests.controlplane.api import DEFINITIONS, Api, Object
 from tests.helm import CHART, Helm, as_flags
 
-OTHER_TEAM = "team-b"
 OPERATOR = "nanodex-operator"
 SERVER = "smollm2"
 EXPERTS = "nanodex.dev/v1alpha1/codeexperts"

@@ -9,7 +9,8 @@ import json
 import pytest
 
 from hack.kind.demo.objects import CLIENTS, GIT_SECRET, SYSTEM, TEAM
-from tests.cluster.product import OPERATOR, OTHER_TEAM, Product, conditions
+from tests.cluster.product import OPERATOR, Product, conditions
+from tests.cluster.world import OTHER_TEAM
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3000)]
 _SHOWN = ("pods", "jobs", "deployments", "configmaps", "events", "services")
@@ -85,7 +86,8 @@ def test_the_operator_reads_no_secret_and_enters_no_pod(served: Product) -> None
 
 
 def test_nothing_secret_leaves_its_secret(served: Product) -> None:
-    planted = (served.world.password, served.world.keys.secret_key, served.key)
+    keys = [one.secret_key for one in served.world.keys.values()]
+    planted = (served.world.password, served.key, *keys)
     for namespace in (TEAM, OTHER_TEAM, SYSTEM, CLIENTS):
         shown = served.kubectl.run("get", ",".join(_SHOWN), "--output=json", namespace=namespace)
         assert json.loads(shown)["items"]

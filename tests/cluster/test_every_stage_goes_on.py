@@ -7,7 +7,8 @@ import pytest
 
 from nanodex.api.stages import StageName
 from tests.cluster.faults import Faults
-from tests.cluster.product import OTHER_TEAM, Product, conditions
+from tests.cluster.product import Product, conditions
+from tests.cluster.world import OTHER_TEAM
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2400)]
 _AWAY_SECONDS = 60

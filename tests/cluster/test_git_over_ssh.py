@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.cluster.product import EXPERTS, OTHER_TEAM, Product
+from tests.cluster.product import EXPERTS, Product
 from tests.cluster.ssh import public
+from tests.cluster.world import OTHER_TEAM
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 _SECRET = "git-over-ssh"

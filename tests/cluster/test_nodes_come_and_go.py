@@ -9,7 +9,8 @@ import pytest
 from hack.kind.cluster import Cluster
 from hack.kind.demo.objects import SYSTEM, TEAM
 from tests.cluster.faults import Faults
-from tests.cluster.product import OTHER_TEAM, SERVER, SERVERS, Product
+from tests.cluster.product import SERVER, SERVERS, Product
+from tests.cluster.world import OTHER_TEAM
 from tests.controlplane.api import Object
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3000)]

@@ -11,15 +11,24 @@ import pytest
 from nanodex_operator.manifests.jobs import build_job
 from nanodex_operator.settings import Settings
 
-from hack.kind.demo.objects import GIT_SECRET
+from hack.kind.demo.objects import GIT_SECRET, STORE_SECRET
+from hack.kind.world.manifests import task
 from nanodex.api.code_expert import CodeExpert
 from nanodex.api.identity import Images, Pinned, identify
 from nanodex.api.manifest import TerminationMessage
 from nanodex.api.stages import StageName, Task
-from tests.cluster.world import World
+from tests.cluster.world import OTHER_TEAM, STAGES_TEAM, World
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
-TENANT = "nanodex-test-stages"
+# Reads a manifest below each prefix and writes it again.
+_LOOK = """\
+import sys
+from nanodex.artifacts import open_store
+store = open_store(sys.argv[1])
+for prefix in sys.argv[2:]:
+    [name] = [one.name for one in store.entries(prefix) if one.name.endswith("/manifest.json")]
+    store.write(name, store.read(name, limit=1 << 20))
+"""
 
 
 @dataclass
@@ -33,7 +42,7 @@ class Run:
     pinned: Pinned | None = None
     pods: dict[Task, Any] = field(default_factory=dict)
 
-    def task(self, task: Task, *, attempt: int = 1) -> TerminationMessage:
+    def run(self, task: Task, *, attempt: int = 1) -> TerminationMessage:
         """Run one task as a Job and return its last word."""
         key = "0" * 64
         if task is not Task.RESOLVE:
@@ -54,7 +63,7 @@ class Run:
         # There is no such owner here, and a Job without its owner is collected.
         del job["metadata"]["ownerReferences"]
         self.world.apply(job)
-        pod = self.world.wait_for_job(name, namespace=TENANT, seconds=1500)
+        pod = self.world.wait_for_job(name, namespace=STAGES_TEAM, seconds=1500)
         self.pods[task] = pod
         [status] = pod["status"]["containerStatuses"]
         message = status["state"]["terminated"].get("message", "")
@@ -64,7 +73,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(world: World) -> Run:
-    world.tenant(TENANT)
+    world.tenant(STAGES_TEAM)
     spec = {
         "source": {"git": {"url": world.repository("parcelry"), "secretRef": {"name": GIT_SECRET}}},
         "baseModel": {"uri": "bundled://smollm2-135m-instruct"},
@@ -86,7 +95,7 @@ def run(world: World) -> Run:
     return Run(
         world=world,
         expert=CodeExpert.model_validate(
-            {"metadata": {"name": "parcelry", "namespace": TENANT}, "spec": spec}
+            {"metadata": {"name": "parcelry", "namespace": STAGES_TEAM}, "spec": spec}
         ),
         settings=Settings(
             namespace="nanodex-system",
@@ -100,7 +109,7 @@ def run(world: World) -> Run:
 
 @pytest.mark.parametrize("task", list(Task), ids=str)
 def test_a_stage_runs_as_a_restricted_pod(run: Run, task: Task) -> None:
-    said = run.task(task)
+    said = run.run(task)
     assert said.exit_code == 0, said
     if task is Task.RESOLVE:
         run.pinned = Pinned(
@@ -114,6 +123,27 @@ def test_a_stage_runs_as_a_restricted_pod(run: Run, task: Task) -> None:
 
 
 def test_a_second_run_of_a_stage_finds_its_artifact(run: Run) -> None:
-    said = run.task(Task.BRAIN, attempt=2)
+    said = run.run(Task.BRAIN, attempt=2)
     assert said.cached
     assert said.digest == run.digests[StageName.BRAIN]
+
+
+def test_keys_of_another_team_neither_read_nor_write_what_was_made(run: Run) -> None:
+    world = run.world
+    if world.adopted:
+        pytest.skip("the store of the demo knows no second team")
+    world.tenant(OTHER_TEAM)
+    made = [f"v1/{STAGES_TEAM}/{stage}/" for stage in ("extract", "train")]
+    for number, (team, expected) in enumerate(((STAGES_TEAM, True), (OTHER_TEAM, False))):
+        world.apply(
+            task(
+                f"look-{number}",
+                namespace=team,
+                image=world.images["nanodex"],
+                command=("python", "-c", _LOOK, world.store, *made),
+                env={"AWS_ENDPOINT_URL_S3": world.endpoint, "HOME": "/tmp"},
+                secrets=(STORE_SECRET,),
+            )
+        )
+        pod = world.wait_for_job(f"look-{number}", namespace=team, seconds=120)
+        assert (pod["status"]["phase"] == "Succeeded") is expected, world.explain(team)

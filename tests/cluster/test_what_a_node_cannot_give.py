@@ -5,7 +5,8 @@ import time
 import pytest
 
 from tests.cluster.faults import Faults
-from tests.cluster.product import EXPERTS, OTHER_TEAM, Product
+from tests.cluster.product import EXPERTS, Product
+from tests.cluster.world import OTHER_TEAM
 from tests.controlplane.api import Object
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]

@@ -8,7 +8,8 @@ import pytest
 from hack.kind.demo.objects import SYSTEM, TEAM
 from hack.kind.world.repository import bundle_of_sample
 from tests.cluster.faults import Faults
-from tests.cluster.product import EXPERTS, OTHER_TEAM, SERVER, Product, conditions
+from tests.cluster.product import EXPERTS, SERVER, Product, conditions
+from tests.cluster.world import OTHER_TEAM
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3000)]
 # Every process of the container but its first, which no signal from inside can kill.

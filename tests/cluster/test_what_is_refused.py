@@ -7,7 +7,8 @@ import pytest
 
 from hack.kind.world.repository import bundle, commit, git
 from tests.cluster.faults import Faults
-from tests.cluster.product import OTHER_TEAM, Product, conditions
+from tests.cluster.product import Product, conditions
+from tests.cluster.world import OTHER_TEAM
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 # Of every Pod here; no log, status or artifact may show it.

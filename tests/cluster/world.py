@@ -7,13 +7,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hack.kind.demo.objects import GIT_SECRET, STORE_SECRET, TEAM, WORLD
+from hack.kind.demo.objects import (
+    GIT_SECRET,
+    PREFIX,
+    STORE_SECRET,
+    SYSTEM,
+    TEAM,
+    WORLD,
+    store_keys,
+)
 from hack.kind.world.images import reference_of
 from hack.kind.world.manifests import (
     BUCKET,
     HTTPS_PORT,
     SSH_PORT,
-    Keys,
     bucket,
     endpoint,
     git_server,
@@ -27,6 +34,11 @@ from tests.controlplane.api import Api, Object
 from tests.controlplane.certificates import Authority
 
 _READY_SECONDS = 180
+OTHER_TEAM = "team-b"
+# Whose stages run without an operator, on a store of their own.
+STAGES_TEAM = "nanodex-test-stages"
+TEAMS = (TEAM, OTHER_TEAM, STAGES_TEAM)
+_OWN_PREFIX = "tests"
 
 
 class World:
@@ -43,12 +55,8 @@ class World:
         # Whether the demo made it: then it stays.
         self.adopted = False
         self.password = secrets.token_urlsafe(16)
-        self.keys = Keys(
-            name="tests",
-            access_key="nanodex-tests",
-            secret_key=secrets.token_urlsafe(24),
-            actions=("Admin", "Read", "Write", "List", "Tagging"),
-        )
+        # Of the store, by namespace: none reaches more than it needs.
+        self.keys = store_keys(TEAMS, prefixes=(PREFIX, _OWN_PREFIX))
         self._namespaces: list[str] = []
 
     @property
@@ -59,7 +67,7 @@ class World:
     @property
     def store(self) -> str:
         """Where artifacts of a test of its own are kept."""
-        return f"s3://{BUCKET}/tests"
+        return f"s3://{BUCKET}/{_OWN_PREFIX}"
 
     def repository(self, name: str) -> str:
         """Return the address of a repository in the cluster."""
@@ -77,7 +85,7 @@ class World:
         self.tenant(WORLD)
         server = self._authority.server("git", hosts=[f"git.{WORLD}.svc"])
         for body in (
-            *s3_store(namespace=WORLD, image=self._image("s3"), keys=(self.keys,)),
+            *s3_store(namespace=WORLD, image=self._image("s3"), keys=[*self.keys.values()]),
             *git_server(
                 namespace=WORLD,
                 image=self._image("git"),
@@ -99,12 +107,15 @@ class World:
         self.adopted = True
         git = self._values(GIT_SECRET, namespace=TEAM)
         self.password, self._trusted = git["password"], git["ca.crt"]
-        store = self._values(STORE_SECRET, namespace=TEAM)
-        self.keys = replace(
-            self.keys,
-            access_key=store["AWS_ACCESS_KEY_ID"],
-            secret_key=store["AWS_SECRET_ACCESS_KEY"],
-        )
+        # Teams that its store has never heard of go in with its owner's.
+        known = (WORLD, SYSTEM, TEAM)
+        for name, keys in self.keys.items():
+            store = self._values(STORE_SECRET, namespace=name if name in known else WORLD)
+            self.keys[name] = replace(
+                keys,
+                access_key=store["AWS_ACCESS_KEY_ID"],
+                secret_key=store["AWS_SECRET_ACCESS_KEY"],
+            )
 
     def _values(self, name: str, *, namespace: str) -> dict[str, str]:
         data = self.api.get("v1/secrets", name, namespace=namespace)["data"]
@@ -134,9 +145,11 @@ class World:
 
     def tenant(self, name: str) -> str:
         """Make a restricted namespace with the Secrets of somebody who learns a repository."""
-        self._namespaces.append(name)
+        if name not in self._namespaces:
+            self._namespaces.append(name)
         self.apply(namespace(name))
-        self.apply(self.keys.secret(STORE_SECRET, namespace=name))
+        if name in self.keys:
+            self.apply(self.keys[name].secret(STORE_SECRET, namespace=name))
         self.apply(self.git_secret(GIT_SECRET, namespace=name))
         return name
 

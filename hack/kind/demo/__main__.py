@@ -31,13 +31,13 @@ from hack.kind.demo.objects import (
     code_expert,
     keys_of_clients,
     model_server,
+    store_keys,
 )
 from hack.kind.loading import load_missing
 from hack.kind.provider import known_provider
 from hack.kind.world.certificate import self_signed
 from hack.kind.world.images import git_image, reference_of, store_image
 from hack.kind.world.manifests import (
-    Keys,
     Object,
     bucket,
     git_server,
@@ -76,12 +76,7 @@ def world(cluster: Cluster) -> None:
     tool = cluster.provider.tool
     wanted = [store_image(tool), git_image(tool, tell=tell)]
     load_missing(cluster, wanted)
-    keys = Keys(
-        name="demo",
-        access_key="demo",
-        secret_key=secrets.token_urlsafe(24),
-        actions=("Admin", "Read", "Write", "List", "Tagging"),
-    )
+    keys = store_keys([TEAM])
     login = {"username": "reader", "password": secrets.token_urlsafe(16)}
     key = f"nx-{secrets.token_hex(24)}"
     tls = self_signed([f"git.{WORLD}.svc"])
@@ -89,10 +84,10 @@ def world(cluster: Cluster) -> None:
         bundle = bundle_of_sample(Path(folder))
     cluster.apply(
         [
-            *(keys.secret(STORE_SECRET, namespace=name) for name in (SYSTEM, WORLD, TEAM)),
+            *(one.secret(STORE_SECRET, namespace=name) for name, one in keys.items()),
             *keys_of_clients(key),
             secret(GIT_SECRET, namespace=TEAM, values={**login, "ca.crt": tls["tls.crt"]}),
-            *s3_store(namespace=WORLD, image=reference_of("s3"), keys=(keys,)),
+            *s3_store(namespace=WORLD, image=reference_of("s3"), keys=[*keys.values()]),
             *git_server(
                 namespace=WORLD,
                 image=reference_of("git"),

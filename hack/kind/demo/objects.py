@@ -1,11 +1,19 @@
 """What the demo is made of beside its world: names, the files of this folder, and keys."""
 
+import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hack.kind.world.manifests import Object, secret
+from hack.kind.world.manifests import (
+    Keys,
+    Object,
+    actions_of_readers,
+    actions_of_team,
+    secret,
+)
 
 HERE = Path(__file__).resolve().parent
 VALUES = HERE / "values.yaml"
@@ -18,6 +26,8 @@ STORE_SECRET = "nanodex-s3"
 GIT_SECRET = "parcelry-git"
 KEY_SECRET = "nanodex-key"
 KEYS_SECRET = "nanodex-api-keys"
+# As values.yaml has it.
+PREFIX = "demo"
 
 
 def model_server() -> Object:
@@ -28,6 +38,25 @@ def model_server() -> Object:
 def code_expert() -> Object:
     """Return the CodeExpert."""
     return _read("codeexpert")
+
+
+def store_keys(teams: Iterable[str], *, prefixes: Iterable[str] = (PREFIX,)) -> dict[str, Keys]:
+    """Return new keys of the store, by the namespace that holds them.
+
+    Its own may do everything, the operator's and the engines' only read, and each team's work on
+    the artifacts of its namespace alone.
+    """
+    actions = {WORLD: ("Admin",), SYSTEM: actions_of_readers()}
+    actions |= {team: actions_of_team(team, prefixes=prefixes) for team in teams}
+    return {
+        name: Keys(
+            name=name,
+            access_key=f"{name}-key",
+            secret_key=secrets.token_urlsafe(24),
+            actions=allowed,
+        )
+        for name, allowed in actions.items()
+    }
 
 
 def keys_of_clients(key: str) -> list[Object]:

@@ -5,7 +5,7 @@ Pure: values in, objects out. Everything runs under PodSecurity `restricted`, as
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,14 @@ class Keys:
     secret_key: str
     actions: tuple[str, ...]
 
+    def identity(self) -> Object:
+        """Return the entry of SeaweedFS's configuration."""
+        return {
+            "name": self.name,
+            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
+            "actions": list(self.actions),
+        }
+
     def secret(self, name: str, *, namespace: str) -> Object:
         """Return the Secret that the AWS SDK's environment is made from."""
         values = {
@@ -55,6 +63,30 @@ class Keys:
             "AWS_REGION": "us-east-1",
         }
         return secret(name, namespace=namespace, values=values)
+
+
+def actions_of_team(team: str, *, prefixes: Iterable[str]) -> tuple[str, ...]:
+    """Return what a namespace's keys may do: list names, and work on its own artifacts alone.
+
+    Args:
+        team: the namespace.
+        prefixes: folders of all artifacts in the bucket.
+    """
+    # The probe writes beside the namespaces: docs/stores.md has the same for other servers.
+    return (
+        f"List:{BUCKET}",
+        *(
+            f"{action}:{BUCKET}/{prefix}/v1/{place}/*"
+            for prefix in prefixes
+            for place in (team, ".probe")
+            for action in ("Read", "Write")
+        ),
+    )
+
+
+def actions_of_readers() -> tuple[str, ...]:
+    """Return what the keys of the operator and of the engines' agents may do."""
+    return (f"List:{BUCKET}", f"Read:{BUCKET}")
 
 
 def namespace(name: str) -> Object:
@@ -73,16 +105,9 @@ def secret(name: str, *, namespace: str, values: Mapping[str, str]) -> Object:
     }
 
 
-def s3_store(*, namespace: str, image: str, keys: tuple[Keys, ...]) -> list[Object]:
+def s3_store(*, namespace: str, image: str, keys: Sequence[Keys]) -> list[Object]:
     """Return SeaweedFS as one Pod: master, volume server, filer and S3. It forgets with its Pod."""
-    identities = [
-        {
-            "name": one.name,
-            "credentials": [{"accessKey": one.access_key, "secretKey": one.secret_key}],
-            "actions": list(one.actions),
-        }
-        for one in keys
-    ]
+    identities = [one.identity() for one in keys]
     command = [
         "/usr/bin/weed", "-logtostderr=true", "server", "-dir=/data", "-ip.bind=0.0.0.0",
         # The servers in the Pod find each other here; there is no other.

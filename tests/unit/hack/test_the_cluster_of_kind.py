@@ -5,11 +5,15 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hack.kind.archive import write_archive
 from hack.kind.cluster import DEFAULT_NAME, cluster_config, kubeconfig
-from hack.kind.control_plane import proxy_files
+from hack.kind.control_plane import POLICIES, firewall_files
+from hack.kind.node_image import HERE
 from hack.kind.provider import engine
+
+NODE = HERE / "node"
 
 
 @pytest.mark.parametrize(
@@ -41,6 +45,21 @@ def test_a_cluster_of_our_image_is_told_how_the_image_is_made() -> None:
 
 def test_files_about_a_cluster_stay_in_the_cache_of_the_checkout() -> None:
     assert kubeconfig(DEFAULT_NAME).parts[-4:] == (".cache", "kind", "nanodex", "kubeconfig")
+
+
+def test_our_node_runs_the_image_that_enforces_policies_and_is_told_the_ranges_of_the_cluster() -> (
+    None
+):
+    manifest = NODE / "kind" / "manifests" / "default-cni.yaml"
+    [runner] = [
+        one
+        for one in yaml.safe_load_all(manifest.read_text(encoding="utf-8"))
+        if one["kind"] == "DaemonSet"
+    ]
+    [container] = runner["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == POLICIES
+    services = cluster_config(nodes=1, own=True)["networking"]["serviceSubnet"]
+    assert f"--service-cluster-ip-range={services}" in container["args"]
 
 
 def test_an_archive_is_an_image_and_always_the_same(tmp_path: Path) -> None:
@@ -75,6 +94,7 @@ def test_iptables_of_another_root_is_found_behind_its_links(
         (root / folder).mkdir(parents=True)
     (root / "lib").symlink_to("usr/lib")
     (root / "usr/sbin/xtables-nft-multi").write_bytes(b"program")
+    (root / "usr/sbin/ipset").write_bytes(b"sets")
     (root / "usr/lib/x86_64-linux-gnu/xtables/libxt_statistic.so").write_bytes(b"extension")
     (root / "usr/lib/x86_64-linux-gnu/libm.so.6.1").write_bytes(b"libm")
     (root / "usr/lib/x86_64-linux-gnu/libm.so.6").symlink_to("/lib/x86_64-linux-gnu/libm.so.6.1")
@@ -85,9 +105,10 @@ def test_iptables_of_another_root_is_found_behind_its_links(
     )
     chroot.chmod(0o755)
     monkeypatch.setenv("PATH", f"{chroot.parent}:/usr/bin:/bin")
-    files = proxy_files(root, folder=tmp_path / "proxy")
+    files = firewall_files(root, folder=tmp_path / "firewall")
     assert files["/lib/x86_64-linux-gnu/libm.so.6"].read_bytes() == b"libm"
     assert (
         files["/usr/lib/x86_64-linux-gnu/xtables/libxt_statistic.so"].read_bytes() == b"extension"
     )
+    assert files["/usr/sbin/ipset"].read_bytes() == b"sets"
     assert files["/usr/sbin/iptables-restore"].readlink() == Path("xtables-nft-multi")
