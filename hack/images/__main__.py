@@ -13,14 +13,14 @@ from typing import Any
 import botocore
 import certifi
 
-from hack.debian import Lacks
+from hack.debian import Lacks, ensure
 from hack.images.base import DEBIAN, find_base
 from hack.images.bill import bill_of_materials
 from hack.images.catalog import IMAGES, ROOT, Image, chosen, version
 from hack.images.check import findings, import_program, licence_table
 from hack.images.contents import certificates, read_contents
 from hack.images.machine import authorities, build_secrets, private_values, settings_of_pip
-from hack.images.tool import BuildFailed, Recipe, Tool, find
+from hack.images.tool import CHOICE, BuildFailed, Recipe, Tool, find
 
 BILLS = ROOT / ".cache" / "images"
 
@@ -122,6 +122,21 @@ def clean(images: Sequence[Image], *, tool: Tool) -> None:
         tool.output([tool.name, "image", "prune", "--force"])
 
 
+def builder() -> Tool:
+    """Return what builds here; podman is installed where nothing does, and that is allowed.
+
+    Raises:
+        Lacks: there is none, or not the one that the user names.
+    """
+    try:
+        return find()
+    except Lacks:
+        if os.environ.get(CHOICE):
+            raise
+        ensure({"podman": "podman"}, tell=tell)
+        return find()
+
+
 def revision() -> str:
     """Return the commit that is built, with `-dirty` where files differ from it."""
     said = subprocess.run(
@@ -148,7 +163,7 @@ def main() -> int:
     if unknown := set(arguments.names) - set(IMAGES):
         parser.error(f"no image is called {', '.join(sorted(unknown))}")
     try:
-        tool = find()
+        tool = builder() if arguments.what == "build" else find()
         if arguments.what == "build":
             build(chosen(arguments.names), tool=tool)
         elif arguments.what == "clean":

@@ -15,6 +15,7 @@ import pytest
 from pip._internal.models.index import PyPI
 
 from hack.debian import Lacks, ensure
+from hack.images.__main__ import builder
 from hack.images.base import with_updates
 from hack.images.bill import bill_of_materials
 from hack.images.catalog import IMAGES, ROOT, chosen
@@ -118,6 +119,22 @@ def test_a_missing_package_is_named_to_who_may_not_install_it(
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(Lacks, match=r"as root, run: apt-get install .* not-there$"):
         ensure({"not-there-bin": "not-there"}, tell=print)
+
+
+def test_podman_is_installed_where_nothing_builds_unless_the_user_names_what_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "apt-get").write_text(
+        f'#!/bin/sh\n[ "$1" = update ] || /bin/cp /bin/true {tmp_path}/podman\n'
+    )
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setenv("NANODEX_IMAGE_TOOL", "buildah")
+    with pytest.raises(Lacks, match="'buildah', which does not answer"):
+        builder()
+    monkeypatch.delenv("NANODEX_IMAGE_TOOL")
+    assert builder().name == "podman"
 
 
 def test_podman_gets_settings_of_its_own_where_its_defaults_fail(tmp_path: Path) -> None:
