@@ -147,8 +147,8 @@ def test_packed_rows_give_the_loss_and_gradients_of_examples_alone(
 
 
 @pytest.mark.parametrize(
-    ("products", "close"),
-    # bfloat16 has 8 bits of precision.
+    ("precision", "close"),
+    # bfloat16 has 8 bits.
     [("float32", 1e-5), ("bfloat16", 2**-6)],
 )
 def test_fused_adapters_give_the_loss_and_gradients_of_peft(
