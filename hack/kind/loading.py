@@ -5,9 +5,11 @@ import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from hack.debian import Lacks
 from hack.kind.cluster import CTR, Cluster, Failed, folder
 from hack.kind.image_store import MANIFEST_BYTES, STORE
 
+_FULL = "no space left on device"
 _BLOBS = f"/{STORE}/io.containerd.content.v1.content/blobs/sha256"
 
 
@@ -18,6 +20,7 @@ def load(cluster: Cluster, references: Sequence[str]) -> None:
 
     Raises:
         Failed: the engine has no such image, or a node refused it.
+        Lacks: there is no room on the disk.
     """
     if not references:
         return
@@ -78,5 +81,11 @@ def _copy(cluster: Cluster, node: str, references: Sequence[str]) -> None:
         )
         assert source.stderr is not None
         said = source.stderr.read().decode(errors="replace")
+    if _FULL in done.stderr:
+        raise Lacks(
+            f"the disk is full: {', '.join(references)} do not fit on {node}. On the way to a node "
+            "images take twice their size; `go clean -cache -modcache`, caches of pip and uv, and "
+            "`podman image prune` give room"
+        )
     if source.returncode or done.returncode:
         raise Failed(f"{', '.join(references)} could not be copied to {node}:\n{said}{done.stderr}")

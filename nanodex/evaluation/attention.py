@@ -8,21 +8,18 @@ of one head: the same sums over the cache as it is.
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
-_NAME = "nanodex_grouped"
+from nanodex.models.attention import Attended, usual_attention
 
 
-def attend(
+def attend_to_groups(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     **options: Any,
-) -> tuple[torch.Tensor, None]:
+) -> Attended:
     """Return attention, of more than one new token in the usual way.
 
     Args:
@@ -35,11 +32,7 @@ def attend(
     """
     batch, heads, tokens, width = query.shape
     if tokens > 1:
-        usual: Any = sdpa_attention_forward
-        result: tuple[torch.Tensor, None] = usual(
-            module, query, key, value, attention_mask, **options
-        )
-        return result
+        return usual_attention(module, query, key, value, attention_mask, **options)
     groups = key.shape[1]
     attended = torch.nn.functional.scaled_dot_product_attention(
         query.reshape(batch, groups, heads // groups, width),
@@ -49,11 +42,3 @@ def attend(
         scale=options.get("scaling"),
     )
     return attended.reshape(batch, 1, heads, width), None
-
-
-def grouped(model: Any) -> Any:
-    """Return a transformers model that attends so."""
-    AttentionInterface.register(_NAME, attend)
-    AttentionMaskInterface.register(_NAME, sdpa_mask)
-    model.set_attn_implementation(_NAME)
-    return model

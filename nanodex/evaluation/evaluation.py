@@ -117,14 +117,15 @@ class _Respondent:
     def __init__(
         self, base_model: BaseModel, *, adapter: Path, index: Index, max_new_tokens: int
     ) -> None:
-        from nanodex.evaluation.attention import grouped
+        from nanodex.evaluation.attention import attend_to_groups
         from nanodex.evaluation.loading import load_adapter
+        from nanodex.models.attention import attending
         from nanodex.models.chat import ChatFormat
         from nanodex.models.loading import load_causal_lm, load_tokenizer
 
         tokenizer = load_tokenizer(base_model)
         self._chat = ChatFormat(tokenizer)
-        self._model = load_adapter(grouped(load_causal_lm(base_model)), adapter)
+        self._model = load_adapter(attending(load_causal_lm(base_model), attend_to_groups), adapter)
         self._stop = _stop_tokens(self._model, tokenizer)
         self._index = index
         self._max_new_tokens = max_new_tokens

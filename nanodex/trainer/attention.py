@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+from transformers.integrations.sdpa_attention import repeat_kv
 
-_NAME = "nanodex_segments"
+from nanodex.models.attention import Attended, usual_attention
 
 
 @dataclass(frozen=True)
@@ -23,17 +22,15 @@ class Segments:
     Attributes:
         queries: int64 [S, Q]; place in the row of each token of a segment.
         keys: int64 [S, P + Q]; places of the prefix, then of the segment.
-        mask: bool [S, 1, Q, P + Q]; true where a token of the third axis sees that of the last.
         places: int64 [L]; for each token of the row where it is in `queries`, flattened.
     """
 
     queries: torch.Tensor
     keys: torch.Tensor
-    mask: torch.Tensor
     places: torch.Tensor
 
 
-def attend(
+def attend_within(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -42,7 +39,7 @@ def attend(
     *,
     segments: Segments | None = None,
     **options: Any,
-) -> tuple[torch.Tensor, None]:
+) -> Attended:
     """Return attention within `segments`; without them it is the usual one.
 
     Args:
@@ -50,16 +47,13 @@ def attend(
         query: [1, H, L, D].
         key: [1, G, L, D], of which each serves H / G heads.
         value: like `key`.
-        attention_mask: of the usual attention.
+        attention_mask: bool [S, 1, Q, P + Q]; true where a token of the third axis sees that of
+            the last. Without segments that of the usual attention.
         segments: where the examples are.
         options: what transformers gives beside them; `scaling` is used.
     """
     if segments is None:
-        usual: Any = sdpa_attention_forward
-        result: tuple[torch.Tensor, None] = usual(
-            module, query, key, value, attention_mask, **options
-        )
-        return result
+        return usual_attention(module, query, key, value, attention_mask, **options)
     shared = query.shape[1] // key.shape[1]
     # In bfloat16 a CPU takes longer for the gradients of this.
     with torch.autocast("cpu", enabled=False):
@@ -67,7 +61,7 @@ def attend(
             _taken(query, segments.queries),
             repeat_kv(_taken(key, segments.keys), shared),
             repeat_kv(_taken(value, segments.keys), shared),
-            attn_mask=segments.mask,
+            attn_mask=attention_mask,
             scale=options.get("scaling"),
         )
     rows = attended.transpose(1, 2).flatten(0, 1)
@@ -78,10 +72,3 @@ def _taken(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Return the states at `places` [S, N] of a row [1, H, L, D] as [S, H, N, D]."""
     chosen = states[0].index_select(1, places.flatten())
     return chosen.reshape(-1, *places.shape, states.shape[-1]).transpose(0, 1)
-
-
-def attending(model: Any) -> Any:
-    """Return a transformers model that attends within segments where it is given them."""
-    AttentionInterface.register(_NAME, attend)
-    model.set_attn_implementation(_NAME)
-    return model

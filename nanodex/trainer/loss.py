@@ -23,6 +23,7 @@ def answer_loss(model: Any, batch: Tensors) -> tuple[torch.Tensor, int]:
     positions = (targets != IGNORED).nonzero().squeeze(-1)
     logits = model(
         input_ids=batch["input_ids"],
+        attention_mask=batch["mask"],
         position_ids=batch["position_ids"],
         segments=Segments(**{field.name: batch[field.name] for field in fields(Segments)}),
         logits_to_keep=positions,

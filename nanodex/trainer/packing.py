@@ -30,8 +30,9 @@ class PackedBatch:
         input_ids: int64 [1, L].
         position_ids: int64 [1, L].
         labels: int64 [1, L]; the token itself where it is learned, else -100.
-        queries, keys, mask, places: as in nanodex.trainer.attention.Segments, of E segments, and
-            one more of the prefix where there is one.
+        queries, keys, places: as in nanodex.trainer.attention.Segments, of E segments, and one more
+            of the prefix where there is one.
+        mask: bool, as nanodex.trainer.attention.attend_within takes it.
     """
 
     input_ids: torch.Tensor

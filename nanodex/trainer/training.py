@@ -70,11 +70,12 @@ def train(
     # torch and TRL take many seconds to import; nothing of them is needed to refuse.
     from datasets import Dataset, disable_progress_bars
 
+    from nanodex.models.attention import attending
     from nanodex.models.chat import ChatFormat
     from nanodex.models.loading import load_causal_lm, load_tokenizer
     from nanodex.trainer import checkpoints as saved
     from nanodex.trainer import loss, sft
-    from nanodex.trainer.attention import attending
+    from nanodex.trainer.attention import attend_within
     from nanodex.trainer.fused import adapters_fused
     from nanodex.trainer.packing import shared_prefix
     from nanodex.trainer.precision import fastest_products
@@ -108,7 +109,9 @@ def train(
             run=run,
             checkpoint_folder=checkpoints,
             held_out=held_out,
-            model=attending(load_causal_lm(base_model, four_bits=config.method == "qlora")),
+            model=attending(
+                load_causal_lm(base_model, four_bits=config.method == "qlora"), attend_within
+            ),
             args=sft.sft_config(
                 config, scratch=Path(scratch), total_steps=total_steps, accumulation=accumulation
             ),

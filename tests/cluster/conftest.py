@@ -19,7 +19,7 @@ from hack.debian import Lacks
 from hack.images.catalog import REGISTRY, ROOT, version
 from hack.images.tool import BuildFailed
 from hack.kind.build import CannotBuild, built
-from hack.kind.cluster import DEFAULT_NAME, Cluster, product_images
+from hack.kind.cluster import DEFAULT_NAME, Cluster, Failed, product_images
 from hack.kind.cluster import kubeconfig as kubeconfig_of
 from hack.kind.demo.objects import TEAM
 from hack.kind.loading import load_missing
@@ -72,7 +72,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             session.config.stash[_PREPARED] = _prepare(
                 make=session.config.option.markexpr == "cluster"
             )
-        except (Lacks, BuildFailed, CannotBuild, NoCluster) as error:
+        except (Lacks, BuildFailed, CannotBuild, Failed, NoCluster) as error:
             session.config.stash[_PREPARED] = error
 
 

@@ -110,9 +110,10 @@ def test_packed_rows_give_the_loss_and_gradients_of_examples_alone(
     import torch
     from peft import get_peft_model
 
+    from nanodex.models.attention import attending
     from nanodex.models.chat import ChatFormat
     from nanodex.models.loading import load_causal_lm, load_tokenizer
-    from nanodex.trainer.attention import attending
+    from nanodex.trainer.attention import attend_within
     from nanodex.trainer.data_loader import read_examples, tokenize
     from nanodex.trainer.lora import lora_config
     from nanodex.trainer.loss import answer_loss, as_tensors
@@ -121,7 +122,9 @@ def test_packed_rows_give_the_loss_and_gradients_of_examples_alone(
     chat = ChatFormat(load_tokenizer(tiny_model))
     examples = tokenize(read_examples(dataset / "train.jsonl"), chat=chat, max_tokens=512)
     torch.manual_seed(1)
-    model: Any = get_peft_model(attending(load_causal_lm(tiny_model)), lora_config(CONFIG.lora))
+    model: Any = get_peft_model(
+        attending(load_causal_lm(tiny_model), attend_within), lora_config(CONFIG.lora)
+    )
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
@@ -157,9 +160,10 @@ def test_fused_adapters_give_the_loss_and_gradients_of_peft(
     import torch
     from peft import get_peft_model
 
+    from nanodex.models.attention import attending
     from nanodex.models.chat import ChatFormat
     from nanodex.models.loading import load_causal_lm, load_tokenizer
-    from nanodex.trainer.attention import attending
+    from nanodex.trainer.attention import attend_within
     from nanodex.trainer.data_loader import read_examples, tokenize
     from nanodex.trainer.fused import adapters_fused
     from nanodex.trainer.lora import lora_config
@@ -170,7 +174,7 @@ def test_fused_adapters_give_the_loss_and_gradients_of_peft(
     chat = ChatFormat(load_tokenizer(tiny_model))
     examples = tokenize(read_examples(dataset / "train.jsonl"), chat=chat, max_tokens=512)
     batch = as_tensors(pack(examples, prefix=0))
-    base = attending(load_causal_lm(tiny_model))
+    base = attending(load_causal_lm(tiny_model), attend_within)
     # Some models (Qwen) have biases in some layers.
     base.model.layers[0].self_attn.q_proj.bias = torch.nn.Parameter(torch.randn(64))
     model: Any = get_peft_model(base, lora_config(CONFIG.lora))

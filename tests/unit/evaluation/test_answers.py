@@ -1,5 +1,6 @@
 """Answers do not depend on the batch that they are computed in."""
 
+import copy
 import random
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 import torch
 
 from nanodex.evaluation.answers import Tokens, answer_losses, greedy_answers
+from nanodex.evaluation.attention import attend_to_groups
+from nanodex.models.attention import attending
 
 SYSTEM = (7, 3, 9, 4)
 STOP = 1
@@ -76,3 +79,12 @@ def test_a_loss_is_the_same_alone_and_in_a_batch(model: Any) -> None:
     by_hand = float(torch.nn.functional.cross_entropy(logits.float(), torch.tensor(answer)))
     assert losses(1)[0] == pytest.approx(by_hand)
     assert losses(6) == pytest.approx(losses(1))
+
+
+def test_heads_that_share_keys_answer_as_if_each_had_its_own(model: Any) -> None:
+    asked = prompts(prefix=SYSTEM)
+    expected = answers(model, asked, batch_size=4)
+    grouped = attending(copy.deepcopy(model), attend_to_groups)
+
+    assert answers(grouped, asked, batch_size=4) == expected
+    assert len(set(expected)) > 1
