@@ -4,10 +4,14 @@ float32 on a CPU (bfloat16 is about 13 times slower there), bfloat16 on a GPU. O
 read and no code of a model repository is ever run.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from nanodex.models.base_model import BaseModel
+
+# On CPUs with AVX512-BF16 it asks whoever imports it for a package that runs code from a hub.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def load_tokenizer(model: BaseModel) -> Any:
