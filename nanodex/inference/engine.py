@@ -78,9 +78,11 @@ class Engine:
                 stderr=log,
                 start_new_session=True,
             )
-        created = psutil.Process(self._process.pid).create_time()
-        record = EngineRecord(pid=self._process.pid, created=created)
-        write_atomically(self.record, record.model_dump_json())
+        # One that has ended already leaves nothing to be ended later.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            created = psutil.Process(self._process.pid).create_time()
+            record = EngineRecord(pid=self._process.pid, created=created)
+            write_atomically(self.record, record.model_dump_json())
 
     async def wait_healthy(
         self,

@@ -121,6 +121,28 @@ async def test_a_start_that_fails_says_the_engines_last_words(tmp_path: Path) ->
     await engine.stop()
 
 
+async def test_a_start_that_is_over_before_anybody_looks_says_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = asyncio.create_subprocess_exec
+
+    async def over(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+        process = await begin(*arguments, **options)
+        await process.wait()
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", over)
+    engine = make(tmp_path, "raise ValueError('max_loras must be positive')")
+    await engine.start()
+
+    async def never() -> bool:
+        return False
+
+    with pytest.raises(TryAgain, match="ValueError: max_loras must be positive"):
+        await engine.wait_healthy(never, limit_seconds=30, on_wait=lambda _: None)
+    await engine.stop()
+
+
 async def test_a_start_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     engine, waited = make(tmp_path), []
     await engine.start()
