@@ -1,7 +1,7 @@
 """Loads a base model for training or answering: precision by device, 4 bits on request.
 
-float32 on a CPU (many emulate bfloat16, at a thirteenth of the speed), bfloat16 on a GPU. Only safetensors are
-read and no code of a model repository is ever run.
+float32 on a CPU (many emulate bfloat16, at a thirteenth of the speed), bfloat16 on a GPU. Only
+safetensors are read and no code of a model repository is ever run.
 """
 
 import logging
