@@ -1,15 +1,14 @@
-"""Attention of one new token to a cache whose keys several heads share (arXiv 2305.13245).
+"""Attention of one new token to a cache whose keys several heads share.
 
-transformers repeats keys and values for each head of a group before it attends, which for a batch
-of answers moves more memory than all the rest of a step. Here the heads of a group are the queries
-of one head: the same sums over the cache as it is.
+To repeat keys and values for each head of a group, as transformers does, moves more memory for a
+batch of answers than all the rest of a step. Here the cache is attended to as it is.
 """
 
 from typing import Any
 
 import torch
 
-from nanodex.models.attention import Attended, usual_attention
+from nanodex.models.attention import Attended, grouped_attention, usual_attention
 
 
 def attend_to_groups(
@@ -30,15 +29,7 @@ def attend_to_groups(
         attention_mask: bool [B, 1, L, T], or none.
         options: what transformers gives beside them; `scaling` is used.
     """
-    batch, heads, tokens, width = query.shape
-    if tokens > 1:
+    if query.shape[2] > 1:
         return usual_attention(module, query, key, value, attention_mask, **options)
-    groups = key.shape[1]
-    attended = torch.nn.functional.scaled_dot_product_attention(
-        query.reshape(batch, groups, heads // groups, width),
-        key,
-        value,
-        attn_mask=attention_mask,
-        scale=options.get("scaling"),
-    )
-    return attended.reshape(batch, 1, heads, width), None
+    attended = grouped_attention(query, key, value, attention_mask, scale=options.get("scaling"))
+    return attended.transpose(1, 2), None

@@ -32,3 +32,35 @@ def usual_attention(
     sdpa: Any = sdpa_attention_forward
     result: Attended = sdpa(module, query, key, value, mask, **options)
     return result
+
+
+def grouped_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    *,
+    scale: float | None,
+) -> torch.Tensor:
+    """Return attention [B, H, L, D] to keys that several heads share (arXiv 2305.13245).
+
+    transformers repeats keys and values for each head of a group, which moves more memory than the
+    sums need. Here the heads of a group are queries of one head.
+
+    Args:
+        query: [B, H, L, D].
+        key: [B, G, T, D], of which each serves H / G heads.
+        value: like `key`.
+        mask: bool [B, 1, L, T]; true where a token of the third axis sees that of the last.
+        scale: of the products; the root of D divides them where there is none.
+    """
+    batch, heads, tokens, width = query.shape
+    groups = key.shape[1]
+    attended = torch.nn.functional.scaled_dot_product_attention(
+        query.reshape(batch, groups, heads // groups * tokens, width),
+        key,
+        value,
+        attn_mask=None if mask is None else mask.repeat(1, 1, heads // groups, 1),
+        scale=scale,
+    )
+    return attended.reshape(query.shape)

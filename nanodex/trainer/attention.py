@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers.integrations.sdpa_attention import repeat_kv
 
-from nanodex.models.attention import Attended, usual_attention
+from nanodex.models.attention import Attended, grouped_attention, usual_attention
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,13 @@ def attend_within(
     """
     if segments is None:
         return usual_attention(module, query, key, value, attention_mask, **options)
-    shared = query.shape[1] // key.shape[1]
     # In bfloat16 a CPU takes longer for the gradients of this.
     with torch.autocast("cpu", enabled=False):
-        attended = torch.nn.functional.scaled_dot_product_attention(
+        attended = grouped_attention(
             _taken(query, segments.queries),
-            repeat_kv(_taken(key, segments.keys), shared),
-            repeat_kv(_taken(value, segments.keys), shared),
-            attn_mask=attention_mask,
+            _taken(key, segments.keys),
+            _taken(value, segments.keys),
+            attention_mask,
             scale=options.get("scaling"),
         )
     rows = attended.transpose(1, 2).flatten(0, 1)

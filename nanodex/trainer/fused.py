@@ -9,8 +9,9 @@ scaling and W, A, B the weights (LoRA, arXiv 2106.09685, section 4.1):
     y  = x Wᵀ + s (x Aᵀ) Bᵀ
     dx = dy W + (s dy B) A        dA = (s dy B)ᵀ x        dB = s dyᵀ (x Aᵀ)
 
-Where the CPU multiplies bfloat16 itself (nanodex.trainer.precision), the two products with the
-frozen W, most of the arithmetic, are taken in it; all others in float32.
+Where the CPU multiplies bfloat16 itself (nanodex.trainer.precision), the products with frozen
+weights, most of the arithmetic, are taken in it, all others in float32. Those weights, that of the
+output layer among them, are brought into it once, not once a step.
 """
 
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ def adapters_fused(model: Any, *, products: torch.dtype) -> Iterator[int]:
 
     Args:
         model: a peft model with one active adapter.
-        products: type in which the products with the frozen weights are taken.
+        products: type of the products with frozen weights, those of the output layer too.
     """
     from peft.tuners.lora.layer import Linear
 
@@ -39,24 +40,38 @@ def adapters_fused(model: Any, *, products: torch.dtype) -> Iterator[int]:
     for layer in layers:
         weight = layer.base_layer.weight.detach().to(products)
         layer.forward = partial(_forward, layer, weight)
+    replaced = list(layers)
+    head = model.get_output_embeddings()
+    if layers and _is_frozen(head):
+        head.forward = partial(_output, head, head.weight.detach().to(products))
+        replaced.append(head)
     try:
         yield len(layers)
     finally:
-        for layer in layers:
+        for layer in replaced:
             del layer.forward
 
 
 def _is_plain(layer: Any) -> bool:
-    weight = layer.base_layer.weight
     (adapter,) = layer.active_adapters
     return (
-        type(layer.base_layer) is torch.nn.Linear
-        and weight.device.type == "cpu"
-        and weight.dtype == torch.float32
-        and not weight.requires_grad
+        _is_frozen(layer.base_layer)
         and adapter not in layer.lora_variant
         and isinstance(layer.lora_dropout[adapter], torch.nn.Identity)
     )
+
+
+def _is_frozen(layer: Any) -> bool:
+    return (
+        type(layer) is torch.nn.Linear
+        and layer.weight.device.type == "cpu"
+        and layer.weight.dtype == torch.float32
+        and not layer.weight.requires_grad
+    )
+
+
+def _output(layer: Any, weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.linear(x.to(weight.dtype), weight, layer.bias)
 
 
 def _forward(layer: Any, weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
