@@ -112,13 +112,16 @@ def _answer_batch(
     with torch.inference_mode():
         cache = _read_once(model, prefix, rows=len(prompts))
         for _ in range(max_new_tokens):
+            # By index: of a slice torch would make a product for each row, each with a copy of the
+            # output layer's weight.
+            last = torch.tensor([ids.shape[1] - 1], device=model.device)
             output = model(
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=positions,
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=1,
+                logits_to_keep=last,
             )
             cache = output.past_key_values
             chosen = output.logits[:, -1].argmax(dim=-1)

@@ -122,10 +122,12 @@ class _Respondent:
         from nanodex.models.attention import attending
         from nanodex.models.chat import ChatFormat
         from nanodex.models.loading import load_causal_lm, load_tokenizer
+        from nanodex.models.precision import fastest_products
 
         tokenizer = load_tokenizer(base_model)
         self._chat = ChatFormat(tokenizer)
-        self._model = load_adapter(attending(load_causal_lm(base_model), attend_to_groups), adapter)
+        base = load_causal_lm(base_model, dtype=fastest_products())
+        self._model = load_adapter(attending(base, attend_to_groups), adapter)
         self._stop = _stop_tokens(self._model, tokenizer)
         self._index = index
         self._max_new_tokens = max_new_tokens

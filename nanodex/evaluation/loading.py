@@ -23,7 +23,11 @@ def load_adapter(model: Any, folder: Path) -> Any:
             hint="run the train stage again",
         )
     try:
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=False).eval()
+        # In the type of the model; peft would make float32 of weights published in bfloat16.
+        loaded: Any = PeftModel.from_pretrained(
+            model, str(folder), is_trainable=False, autocast_adapter_dtype=False
+        )
+        return loaded.eval()
     except (ValueError, KeyError, RuntimeError, OSError) as error:
         raise UserError(
             f"the adapter does not load: {type(error).__name__}",

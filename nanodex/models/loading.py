@@ -1,14 +1,17 @@
 """Loads a base model for training or answering: precision by device, 4 bits on request.
 
-float32 on a CPU (many emulate bfloat16, at a thirteenth of the speed), bfloat16 on a GPU. Only
+float32 on a CPU, as an engine there serves it, bfloat16 on a GPU, or as the caller wants. Only
 safetensors are read and no code of a model repository is ever run.
 """
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanodex.models.base_model import BaseModel
+
+if TYPE_CHECKING:
+    import torch
 
 # On CPUs with AVX512-BF16 it asks whoever imports it for a package that runs code from a hub.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -24,12 +27,15 @@ def load_tokenizer(model: BaseModel) -> Any:
     return tokenizer
 
 
-def load_causal_lm(model: BaseModel, *, four_bits: bool = False) -> Any:
+def load_causal_lm(
+    model: BaseModel, *, four_bits: bool = False, dtype: "torch.dtype | None" = None
+) -> Any:
     """Return the transformers model, on the GPU where there is one, in evaluation mode.
 
     Args:
         model: the resolved base model.
         four_bits: quantize the linear layers to NF4 while loading (QLoRA).
+        dtype: type of the weights; without it bfloat16 on a GPU and float32 on a CPU.
     """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
@@ -39,7 +45,7 @@ def load_causal_lm(model: BaseModel, *, four_bits: bool = False) -> Any:
     hide()
 
     gpu = torch.cuda.is_available()
-    dtype = torch.bfloat16 if gpu else torch.float32
+    dtype = dtype or (torch.bfloat16 if gpu else torch.float32)
     options: dict[str, Any] = {"device_map": {"": torch.cuda.current_device()}} if gpu else {}
     if four_bits:
         quantization: Any = BitsAndBytesConfig

@@ -9,7 +9,7 @@ scaling and W, A, B the weights (LoRA, arXiv 2106.09685, section 4.1):
     y  = x Wᵀ + s (x Aᵀ) Bᵀ
     dx = dy W + (s dy B) A        dA = (s dy B)ᵀ x        dB = s dyᵀ (x Aᵀ)
 
-Where the CPU multiplies bfloat16 itself (nanodex.trainer.precision), the products with frozen
+Where the CPU multiplies bfloat16 itself (nanodex.models.precision), the products with frozen
 weights, most of the arithmetic, are taken in it, all others in float32. Those weights, that of the
 output layer among them, are brought into it once, not once a step.
 """

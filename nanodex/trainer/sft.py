@@ -23,6 +23,7 @@ from nanodex.api.parameters import TrainingConfig
 from nanodex.api.progress import Progress
 from nanodex.api.reasons import ExitCode, Reason
 from nanodex.errors import UserError
+from nanodex.models.precision import fastest_products, mixed_precision
 from nanodex.trainer import checkpoints
 from nanodex.trainer.data_loader import TokenizedExample
 from nanodex.trainer.loss import (
@@ -34,7 +35,6 @@ from nanodex.trainer.loss import (
     trained_weights,
 )
 from nanodex.trainer.packing import pack
-from nanodex.trainer.precision import fastest_products, mixed_precision
 
 
 def collator(

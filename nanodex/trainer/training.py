@@ -73,12 +73,12 @@ def train(
     from nanodex.models.attention import attending
     from nanodex.models.chat import ChatFormat
     from nanodex.models.loading import load_causal_lm, load_tokenizer
+    from nanodex.models.precision import fastest_products
     from nanodex.trainer import checkpoints as saved
     from nanodex.trainer import loss, sft
     from nanodex.trainer.attention import attend_within
     from nanodex.trainer.fused import adapters_fused
     from nanodex.trainer.packing import shared_prefix
-    from nanodex.trainer.precision import fastest_products
 
     disable_progress_bars()
     keep_freed_memory()

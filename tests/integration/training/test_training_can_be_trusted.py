@@ -163,13 +163,13 @@ def test_fused_adapters_give_the_loss_and_gradients_of_peft(
     from nanodex.models.attention import attending
     from nanodex.models.chat import ChatFormat
     from nanodex.models.loading import load_causal_lm, load_tokenizer
+    from nanodex.models.precision import mixed_precision
     from nanodex.trainer.attention import attend_within
     from nanodex.trainer.data_loader import read_examples, tokenize
     from nanodex.trainer.fused import adapters_fused
     from nanodex.trainer.lora import lora_config
     from nanodex.trainer.loss import answer_loss, as_tensors
     from nanodex.trainer.packing import pack
-    from nanodex.trainer.precision import mixed_precision
 
     chat = ChatFormat(load_tokenizer(tiny_model))
     examples = tokenize(read_examples(dataset / "train.jsonl"), chat=chat, max_tokens=512)
@@ -208,9 +208,9 @@ def test_adapters_with_dropout_or_in_four_bits_are_left_to_peft(tiny_model: Base
     from peft import get_peft_model
 
     from nanodex.models.loading import load_causal_lm
+    from nanodex.models.precision import fastest_products
     from nanodex.trainer.fused import adapters_fused
     from nanodex.trainer.lora import lora_config
-    from nanodex.trainer.precision import fastest_products
 
     dropping = LoraParameters(r=8, alpha=16, dropout="0.1")
     for base, parameters in (
