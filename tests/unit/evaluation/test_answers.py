@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nanodex.evaluation.answers import Tokens, answer_losses, greedy_answers
 from nanodex.evaluation.attention import attend_to_groups
@@ -88,3 +89,30 @@ def test_heads_that_share_keys_answer_as_if_each_had_its_own(model: Any) -> None
 
     assert answers(grouped, asked, batch_size=4) == expected
     assert len(set(expected)) > 1
+
+
+class Largest(TorchDispatchMode):
+    """Remembers how many numbers the largest tensor had that was computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.numbers = max(self.numbers, result.numel())
+        return result
+
+
+def test_a_batch_does_not_copy_the_output_layer_for_each_question(model: Any) -> None:
+    asked = prompts(prefix=SYSTEM)
+    # As an adapter leaves its base. A vocabulary is far larger than all else of a small model.
+    frozen = copy.deepcopy(model).requires_grad_(False)
+    frozen.lm_head = torch.nn.Linear(32, 4096, bias=False, dtype=torch.float64)
+    frozen.lm_head.requires_grad_(False)
+
+    with Largest() as largest:
+        answers(frozen, asked, batch_size=len(asked))
+
+    assert largest.numbers <= frozen.lm_head.weight.numel()
