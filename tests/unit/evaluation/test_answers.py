@@ -16,13 +16,12 @@ SYSTEM = (7, 3, 9, 4)
 STOP = 1
 
 
-@pytest.fixture(scope="module")
-def model() -> Any:
+def llama(*, vocabulary: int) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(3)
     shape = LlamaConfig(
-        vocab_size=48,
+        vocab_size=vocabulary,
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
@@ -30,6 +29,11 @@ def model() -> Any:
         num_key_value_heads=2,
     )
     return LlamaForCausalLM(shape).double().eval()
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return llama(vocabulary=48)
 
 
 def prompts(*, prefix: Tokens) -> list[Tokens]:
@@ -105,14 +109,12 @@ class Largest(TorchDispatchMode):
         return result
 
 
-def test_a_batch_does_not_copy_the_output_layer_for_each_question(model: Any) -> None:
+def test_a_batch_does_not_copy_the_output_layer_for_each_question() -> None:
     asked = prompts(prefix=SYSTEM)
-    # As an adapter leaves its base. A vocabulary is far larger than all else of a small model.
-    frozen = copy.deepcopy(model).requires_grad_(False)
-    frozen.lm_head = torch.nn.Linear(32, 4096, bias=False, dtype=torch.float64)
-    frozen.lm_head.requires_grad_(False)
+    # Frozen, as the base below an adapter is.
+    model = llama(vocabulary=4096).requires_grad_(False)
 
     with Largest() as largest:
-        answers(frozen, asked, batch_size=len(asked))
+        answers(model, asked, batch_size=len(asked))
 
-    assert largest.numbers <= frozen.lm_head.weight.numel()
+    assert largest.numbers <= model.lm_head.weight.numel()
