@@ -49,7 +49,7 @@ def write_examples(
     asked: list[tuple[Topic, Template, Example]] = []
     spare: list[tuple[Topic, Template, Example]] = []
     topics = curriculum.trained
-    every = max(1, 100 // _VALIDATION_PERCENT // config.forms_per_fact)
+    every = max(1, round(100 / _VALIDATION_PERCENT / config.forms_per_fact))
     checked = {t.key for t in draw.order(topics, "validation", name=lambda t: t.key)[::every]}
     deals = generator.deal(topics, forms=config.forms_per_fact, ratio=ratio)
     for done, topic in enumerate(topics, start=1):
