@@ -35,7 +35,7 @@ UPSTREAM: dict[StageName, tuple[StageName, ...]] = {
 
 # A change of what a stage writes for the same input raises its number: old artifacts stay valid,
 # new runs get new keys.
-SCHEMA_VERSION: dict[StageName, int] = {stage: 1 for stage in StageName}
+SCHEMA_VERSION: dict[StageName, int] = {stage: 1 for stage in StageName} | {StageName.DATASET: 2}
 
 # The files that each stage publishes (a folder ends with a slash).
 FILES: dict[StageName, tuple[str, ...]] = {

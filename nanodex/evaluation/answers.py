@@ -112,8 +112,8 @@ def _answer_batch(
     with torch.inference_mode():
         cache = _read_once(model, prefix, rows=len(prompts))
         for _ in range(max_new_tokens):
-            # By index: of a slice torch would make a product for each row, each with a copy of the
-            # output layer's weight.
+            # By index: of a slice torch makes a product for each row, and in bfloat16 a CPU copies
+            # the output layer's weight for each of them.
             last = torch.tensor([ids.shape[1] - 1], device=model.device)
             output = model(
                 input_ids=ids,

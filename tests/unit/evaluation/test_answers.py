@@ -96,7 +96,7 @@ def test_heads_that_share_keys_answer_as_if_each_had_its_own(model: Any) -> None
     assert len(set(expected)) > 1
 
 
-def test_a_batch_does_not_copy_the_output_layer_for_each_question() -> None:
+def test_the_output_layer_is_one_product_for_all_questions_of_a_batch() -> None:
     asked = prompts(prefix=SYSTEM)
     # Frozen, as the base below an adapter is.
     model = llama(vocabulary=4096).requires_grad_(False)
