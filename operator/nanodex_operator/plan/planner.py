@@ -23,7 +23,7 @@ from nanodex_operator.plan.references import References, answered, look, referen
 from nanodex_operator.plan.runs import REFRESH_SECONDS, Run, started
 from nanodex_operator.plan.serving import Service, passed, serve
 from nanodex_operator.plan.stages import Stages, advance, attend
-from nanodex_operator.plan.superseded import HELD_SECONDS, find_superseded
+from nanodex_operator.plan.superseded import HELD_SECONDS, find_superseded, outdated_looks
 from nanodex_operator.plan.walk import Walk, entry_of, pins_of, remembered, walk
 from nanodex_operator.settings import Settings
 from nanodex_operator.snapshot import Action, CreateJob, Plan, Snapshot
@@ -97,6 +97,7 @@ def plan(snapshot: Snapshot, *, build: JobBuilder) -> Plan:
     status = _described(snapshot, status, walked, stages, service)
     actions = (
         *superseded.actions,
+        *outdated_looks(snapshot, references),
         *references.actions,
         *(action for followed in stages.followed for action in followed.actions),
         *_creations(snapshot, references, stages, build=build),

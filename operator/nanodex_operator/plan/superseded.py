@@ -1,13 +1,14 @@
-"""Jobs that nobody wants any more: they are stopped before anything else is started."""
+"""Jobs that nobody wants any more: those at work are stopped before anything else is started."""
 
 from dataclasses import dataclass
 
 from nanodex.api.stages import Task
+from nanodex.api.status import StageState
 from nanodex_operator.plan.references import References
 from nanodex_operator.plan.runs import at_work, started
 from nanodex_operator.plan.stages import Stages
 from nanodex_operator.plan.walk import Walk
-from nanodex_operator.snapshot import Action, DeleteJob, Snapshot
+from nanodex_operator.snapshot import Action, DeleteJob, JobOutcome, Snapshot
 
 # How soon to look whether a deleted Job is gone, should its event be lost.
 HELD_SECONDS = 5.0
@@ -57,4 +58,22 @@ def find_superseded(
     return Superseded(
         actions=tuple(DeleteJob(name) for name in deletions),
         present=bool(unwanted or unseen) or any(job.deleting for job in there),
+    )
+
+
+def outdated_looks(snapshot: Snapshot, references: References) -> tuple[Action, ...]:
+    """Return the deletion of each answered look that a later one, answered too, has replaced.
+
+    Polls come as often as every thirty seconds; what ended would stay for an hour each. Failed
+    ones stay that long, for whoever wants to know why.
+    """
+    if references.entry.state is not StageState.SUCCEEDED:
+        return ()
+    return tuple(
+        DeleteJob(job.name)
+        for job in snapshot.jobs
+        if job.task is Task.RESOLVE
+        and job.outcome is JobOutcome.COMPLETE
+        and job.key != references.run.key
+        and not job.deleting
     )

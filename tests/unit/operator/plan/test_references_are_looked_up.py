@@ -14,6 +14,10 @@ def looks(world: Any) -> int:
     return len([job for job in world.created if job.task is Task.RESOLVE])
 
 
+def kept(world: Any) -> list[str]:
+    return [name for name, job in world.jobs.items() if job.task is Task.RESOLVE]
+
+
 def resolved(world: Any) -> tuple[str, str]:
     condition = world.condition(ConditionType.SOURCE_RESOLVED)
     return condition.status, condition.reason
@@ -89,6 +93,28 @@ def test_it_is_polled_at_the_interval(hourly: Any) -> None:
     # What is learned goes on meanwhile, and nobody is alarmed.
     assert resolved(hourly) == ("True", "Resolved")
     assert hourly.job("brain")
+
+
+def test_of_answered_polls_the_last_one_is_kept(hourly: Any) -> None:
+    first = kept(hourly)
+    hourly.tick(3600)
+    hourly.settle()
+    second = hourly.job("resolve").name
+    assert kept(hourly) == [*first, second]
+    hourly.run("resolve")
+    assert kept(hourly) == [second]
+
+
+def test_a_failed_poll_is_kept_for_whoever_asks_why(hourly: Any) -> None:
+    answered = kept(hourly)
+    hourly.tick(3600)
+    hourly.settle()
+    failed = hourly.job("resolve").name
+    unavailable(hourly)
+    assert kept(hourly) == [*answered, failed]
+    hourly.tick(3600)
+    hourly.run("resolve")
+    assert kept(hourly) == [failed, hourly.job("resolve", at_work=False).name]
 
 
 def test_the_next_poll_is_the_time_to_wake_up(hourly: Any) -> None:
