@@ -160,8 +160,20 @@ class S3Store:
 
     def info(self, name: str) -> ObjectInfo | None:
         """Return size and time of an object."""
+
+        def attempt() -> Any:
+            try:
+                return self._client.head_object(**self._at(name))
+            except aws.ClientError as error:
+                if not _is_nobodys(error):
+                    raise
+            # No answer to HEAD has a body that tells whose it is.
+            answer = self._client.get_object(**self._at(name))
+            answer["Body"].close()
+            return answer
+
         try:
-            head = self._persist(lambda: self._client.head_object(**self._at(name)), name=name)
+            head = self._persist(attempt, name=name)
         except ObjectMissing:
             return None
         return ObjectInfo(name, head["ContentLength"], head["LastModified"])
@@ -248,7 +260,7 @@ class S3Store:
         try:
             return retrying(attempt)
         except aws.ClientError as error:
-            if _code(error) in ("NoSuchKey", "404"):
+            if _code(error) == "NoSuchKey":
                 raise ObjectMissing(name) from None
             if _code(error) == "PreconditionFailed":
                 raise _Taken(name) from None
@@ -266,6 +278,9 @@ class S3Store:
 
     def _say_again(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, aws.ClientError) and _is_nobodys(error):
+            # Who kept this connection would be asked again.
+            self._client.close()
         # The first failures are ordinary; a person is told when it lasts.
         level = logging.WARNING if state.attempt_number >= 4 else logging.DEBUG
         _log.log(
@@ -324,8 +339,18 @@ def _code(error: aws.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def _is_nobodys(error: aws.ClientError) -> bool:
+    """Tell whether an answer says that something is not there, but not in the words of S3.
+
+    An ingress or a gateway in front of a store that is away answers so, of any object.
+    """
+    return _code(error) == "404"
+
+
 def _is_transient(error: BaseException) -> bool:
     if isinstance(error, aws.ClientError):
+        if _is_nobodys(error):
+            return True
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         # 501 is an answer (a header it does not know), not a failure.
         return (status >= 500 and status != 501) or _code(error) in RETRIED_CODES

@@ -1,8 +1,11 @@
-"""S3 stops for 20 seconds, or for good, or never was what it should be."""
+"""S3 stops for 20 seconds, or for good, or never was what it should be, or is somebody else."""
 
+import contextlib
 import hashlib
+import itertools
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +25,10 @@ pytestmark = pytest.mark.integration
 KEY = "0" * 63 + "1"
 AWAY_SECONDS = 20
 BUCKET = "nanodex"
+
+
+def digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def pause(server) -> None:
@@ -101,6 +108,100 @@ def test_a_store_that_stays_away_is_unavailable_in_bounded_time(
     assert "does not answer" in caplog.text
 
 
+class SomebodyElse(BaseHTTPRequestHandler):
+    """What answers at the store's address while there is none: an ingress, a gateway.
+
+    It knows no object, and it keeps its connections, so that who asks again over one asks it again.
+    """
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class FirstSomebodyElse(SomebodyElse):
+    """The store's address, at which somebody else takes the first connection, and keeps it."""
+
+    store: tuple[str, int]
+    connections: Iterator[int]
+
+    def handle(self) -> None:
+        if next(self.connections) == 0:
+            super().handle()
+            return
+        with socket.create_connection(self.store) as store, contextlib.suppress(OSError):
+            back = threading.Thread(target=self.pass_on, args=(store, self.connection))
+            back.start()
+            self.pass_on(self.connection, store)
+            back.join()
+
+    @staticmethod
+    def pass_on(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def listening(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def address(s3_environment) -> Iterator[str]:
+    store = ("127.0.0.1", s3_environment.ports["s3"])
+    attributes = {"store": store, "connections": itertools.count()}
+    with listening(type("Handler", (FirstSomebodyElse,), attributes)) as endpoint:
+        yield endpoint
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer"),
+    [
+        (lambda store, path: store.read("v1/a/x", limit=9), b"x"),
+        (lambda store, path: b"".join(store.stream("v1/a/x")), b"x"),
+        (lambda store, path: store.info("v1/a/x").size, 1),
+        (lambda store, path: store.info("v1/a/none"), None),
+        (lambda store, path: [one.name for one in store.entries("v1/a/")], ["v1/a/x"]),
+        (lambda store, path: store.write_if_absent("v1/a/x", b"y"), False),
+        (lambda store, path: store.delete("v1/a/x"), None),
+        (lambda store, path: store.upload("v1/a/y", path, sha256=digest_of(path)), None),
+    ],
+    ids=["read", "stream", "info", "no info", "entries", "write once", "delete", "upload"],
+)
+def test_what_somebody_else_says_of_an_object_is_no_answer(
+    address: str, s3_location: str, tmp_path: Path, ask: Callable, answer: object
+) -> None:
+    path = tmp_path / "large"
+    path.write_bytes(os.urandom(17 << 20))
+    open_store(s3_location).write("v1/a/x", b"x")
+    store = S3Store(BUCKET, prefix=s3_location.rpartition("/")[2], endpoint=address)
+    assert ask(store, path) == answer
+
+
+def test_an_address_where_somebody_else_stays_is_named(s3_environment) -> None:
+    with listening(SomebodyElse) as endpoint, pytest.raises(TryAgain) as caught:
+        store = S3Store(BUCKET, endpoint=endpoint, patience_seconds=1)
+        find(store, scope="team-a", stage=StageName.TRAIN, key=KEY)
+    assert caught.value.reason is Reason.STORE_UNAVAILABLE
+    assert "AWS_ENDPOINT_URL" in caught.value.hint
+
+
 def test_a_missing_bucket_is_the_users_to_mend(s3_environment) -> None:
     with pytest.raises(UserError) as caught:
         require_conditional_writes(open_store("s3://there-is-none/x"))
@@ -178,13 +279,8 @@ class OldServer(BaseHTTPRequestHandler):
 @pytest.fixture(params=["ignores the header", "refuses the header"])
 def old_server(request: pytest.FixtureRequest) -> Iterator[str]:
     attributes = {"objects": {}, "refuses": request.param.startswith("refuses")}
-    handler = type("Handler", (OldServer,), attributes)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with listening(type("Handler", (OldServer,), attributes)) as endpoint:
+        yield endpoint
 
 
 def test_a_server_without_conditional_writes_is_found_out(old_server: str, s3_environment) -> None:
