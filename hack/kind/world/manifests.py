@@ -125,7 +125,7 @@ def s3_store(*, namespace: str, image: str, keys: Sequence[Keys]) -> list[Object
         "readinessProbe": {"tcpSocket": {"port": "s3"}, "periodSeconds": 1},
         "resources": {
             "requests": {"cpu": "50m", "memory": "256Mi"},
-            "limits": {"memory": "512Mi"},
+            "limits": {"memory": "1Gi"},
         },
         "volumeMounts": [
             {"name": "data", "mountPath": "/data"},
