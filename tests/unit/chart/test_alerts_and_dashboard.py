@@ -5,11 +5,10 @@ import re
 from typing import Any
 
 import pytest
-import yaml
 from nanodex_operator.metrics import OperatorMetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.helm import VALUES, Helm, of_kind
+from tests.helm import VALUES, Helm, objects, of_kind
 
 _MONITORING = next(path for path in VALUES if path.name == "monitoring-values.yaml")
 _NAME = re.compile(r"\bnanodex_[a-z_]+\b")
@@ -103,5 +102,5 @@ def test_panels_do_not_overlap(helm: Helm) -> None:
 
 def test_nothing_is_there_unless_it_is_asked_for(helm: Helm) -> None:
     default = next(path for path in VALUES if path.name == "default-values.yaml")
-    kinds = {found["kind"] for found in yaml.safe_load_all(helm.template(default)) if found}
+    kinds = {found["kind"] for found in objects(helm.template(default))}
     assert not kinds & {"ServiceMonitor", "PrometheusRule", "ConfigMap"}
