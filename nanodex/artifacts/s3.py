@@ -1,12 +1,10 @@
-"""A store in an S3 bucket; the only module that knows boto3.
+"""A store in an S3 bucket; the only module that imports boto3.
 
 Credentials come from the default chain (environment, shared files, web identity, instance);
 endpoint and CA from the arguments or from AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, AWS_CA_BUNDLE.
 
-Retries are tenacity's alone, so that there is one bound: an operation is tried again for
-`patience_seconds` after its first attempt, and one attempt takes at most `READ_TIMEOUT_SECONDS`
-without a byte. After that the store counts as unavailable (exit 31) and nothing half-written is
-visible.
+One attempt takes at most `READ_TIMEOUT_SECONDS` without a byte; nanodex.artifacts.s3_patience tries
+again, so that there is one bound. What was given up leaves nothing half-written visible.
 """
 
 import base64
@@ -14,25 +12,19 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
 from botocore import exceptions as aws
 from botocore.config import Config
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    stop_after_delay,
-    wait_random_exponential,
-)
 
 from nanodex.api.reasons import Reason
-from nanodex.artifacts.s3_errors import RETRIED_CODES, explain
-from nanodex.artifacts.store import CHUNK, ObjectInfo, ObjectMissing, changed_while_read
-from nanodex.errors import NanodexError, UserError
+from nanodex.artifacts.s3_patience import Patience, Taken, code_of, is_nobodys
+from nanodex.artifacts.s3_reading import Reading
+from nanodex.artifacts.store import ObjectInfo, ObjectMissing, changed_while_read
+from nanodex.errors import UserError
 
 PATIENCE_SECONDS = 120.0
 CONNECT_TIMEOUT_SECONDS = 5
@@ -41,7 +33,6 @@ _PART = 16 << 20  # Also the most memory that an upload holds.
 _MAX_PARTS = 10_000
 
 _log = logging.getLogger(__name__)
-_Result = TypeVar("_Result")
 
 
 class S3Store:
@@ -66,7 +57,7 @@ class S3Store:
     ) -> None:
         self.bucket = bucket
         self.prefix = f"{prefix}/" if prefix else ""
-        self._patience = patience_seconds
+        self._persist = Patience(self.uri, seconds=patience_seconds, on_nobodys=self._reconnect)
         # Servers other than AWS seldom have a host name for each bucket.
         custom = (
             endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -92,7 +83,7 @@ class S3Store:
                 ),
             )
         except (aws.BotoCoreError, ValueError) as error:
-            raise self._explain(error) from error
+            raise self._persist.explained(error) from error
 
     @property
     def uri(self) -> str:
@@ -122,7 +113,7 @@ class S3Store:
 
     def stream(self, name: str) -> Iterator[bytes]:
         """Yield an object in chunks; a broken connection continues where it stopped."""
-        reading = self._persist(lambda: _Reading(self._client, self._at(name)), name=name)
+        reading = self._persist(lambda: Reading(self._client, self._at(name)), name=name)
         try:
             while not reading.finished:
                 yield self._persist(reading.next_chunk, name=name)
@@ -137,7 +128,7 @@ class S3Store:
         """Create an object unless there is one; True for exactly one of concurrent callers."""
         try:
             self._put(name, data, IfNoneMatch="*")
-        except _Taken:
+        except Taken:
             return False
         return True
 
@@ -165,7 +156,7 @@ class S3Store:
             try:
                 return self._client.head_object(**self._at(name))
             except aws.ClientError as error:
-                if not _is_nobodys(error):
+                if not is_nobodys(error):
                     raise
             # No answer to HEAD has a body that tells whose it is.
             answer = self._client.get_object(**self._at(name))
@@ -193,6 +184,9 @@ class S3Store:
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error."""
         self._persist(lambda: self._client.delete_object(**self._at(name)), name=name)
+
+    def _reconnect(self) -> None:
+        self._client.close()
 
     def _at(self, name: str) -> dict[str, str]:
         return {"Bucket": self.bucket, "Key": self.prefix + name}
@@ -242,121 +236,11 @@ class S3Store:
             self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
         except aws.ClientError as error:
             # Asked again after a lost answer: the upload is gone because it is complete.
-            if _code(error) != "NoSuchUpload":
+            if code_of(error) != "NoSuchUpload":
                 raise
             head = self._client.head_object(Bucket=target["Bucket"], Key=target["Key"])
             if head["ContentLength"] != size:
                 raise
-
-    def _persist(self, attempt: Callable[[], _Result], *, name: str) -> _Result:
-        """Call `attempt` until it succeeds, fails for good or patience ends."""
-        retrying = Retrying(
-            stop=stop_after_delay(self._patience),
-            wait=wait_random_exponential(multiplier=0.2, max=5),
-            retry=retry_if_exception(_is_transient),
-            before_sleep=self._say_again,
-            reraise=True,
-        )
-        try:
-            return retrying(attempt)
-        except aws.ClientError as error:
-            if _code(error) == "NoSuchKey":
-                raise ObjectMissing(name) from None
-            if _code(error) == "PreconditionFailed":
-                raise _Taken(name) from None
-            raise self._explain(error) from error
-        except aws.BotoCoreError as error:
-            raise self._explain(error) from error
-
-    def _explain(self, error: Exception) -> NanodexError:
-        if isinstance(error, aws.ClientError):
-            code, detail = _code(error), str(error.response.get("Error", {}).get("Message", ""))
-        else:
-            code, detail = type(error).__name__, str(error)
-        transient = _is_transient(error)
-        return explain(code, detail=detail, where=self.uri, transient=transient)
-
-    def _say_again(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, aws.ClientError) and _is_nobodys(error):
-            # Who kept this connection would be asked again.
-            self._client.close()
-        # The first failures are ordinary; a person is told when it lasts.
-        level = logging.WARNING if state.attempt_number >= 4 else logging.DEBUG
-        _log.log(
-            level,
-            "%s does not answer (%s); asked %d times, giving up after %.0f s",
-            self.uri,
-            type(error).__name__,
-            state.attempt_number,
-            self._patience,
-        )
-
-
-class _Reading:
-    """A download that knows how far it is, so that a new connection can go on from there."""
-
-    def __init__(self, client: Any, at: dict[str, str]) -> None:
-        self._client = client
-        self._at = at
-        first = client.get_object(**at)
-        self._size: int = first["ContentLength"]
-        self._tag: str = first["ETag"]
-        self._body: Any = first["Body"]
-        self._offset = 0
-
-    @property
-    def finished(self) -> bool:
-        return self._offset >= self._size
-
-    def next_chunk(self) -> bytes:
-        if self._body is None:
-            # The tag makes sure that it is still the same object.
-            self._body = self._client.get_object(
-                **self._at, Range=f"bytes={self._offset}-", IfMatch=self._tag
-            )["Body"]
-        try:
-            chunk: bytes = self._body.read(CHUNK)
-            if not chunk:
-                raise aws.IncompleteReadError(actual_bytes=self._offset, expected_bytes=self._size)
-        except aws.BotoCoreError:
-            self.close()
-            raise
-        self._offset += len(chunk)
-        return chunk
-
-    def close(self) -> None:
-        if self._body is not None:
-            self._body.close()
-            self._body = None
-
-
-class _Taken(Exception):
-    """The object is there already."""
-
-
-def _code(error: aws.ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _is_nobodys(error: aws.ClientError) -> bool:
-    """Tell whether an answer says that something is not there, but not in the words of S3.
-
-    An ingress or a gateway in front of a store that is away answers so, of any object.
-    """
-    return _code(error) == "404"
-
-
-def _is_transient(error: BaseException) -> bool:
-    if isinstance(error, aws.ClientError):
-        if _is_nobodys(error):
-            return True
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        # 501 is an answer (a header it does not know), not a failure.
-        return (status >= 500 and status != 501) or _code(error) in RETRIED_CODES
-    return not isinstance(error, aws.SSLError) and isinstance(
-        error, aws.ConnectionError | aws.HTTPClientError | aws.IncompleteReadError
-    )
 
 
 def _checksum(data: bytes) -> str:
