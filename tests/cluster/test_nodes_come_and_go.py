@@ -76,6 +76,9 @@ def _scale(served: Product, replicas: int) -> None:
     served.api.patch(SERVERS, SERVER, {"spec": {"replicas": replicas}})
 
     def loaded() -> bool:
+        # One that is ending is still there, and nobody's replica any more.
+        if len(served.engine_pods()) != replicas:
+            return False
         serving = served.status(TEAM).get("serving", {})
         return serving.get("loaded") == f"{replicas}/{replicas}" and served.is_ready(TEAM)
 
