@@ -21,7 +21,7 @@ from botocore import exceptions as aws
 from botocore.config import Config
 
 from nanodex.api.reasons import Reason
-from nanodex.artifacts.s3_patience import Patience, Taken, code_of, is_nobodys
+from nanodex.artifacts.s3_patience import Patience, Taken, code_of, is_foreign
 from nanodex.artifacts.s3_reading import Reading
 from nanodex.artifacts.store import ObjectInfo, ObjectMissing, changed_while_read
 from nanodex.errors import UserError
@@ -57,7 +57,7 @@ class S3Store:
     ) -> None:
         self.bucket = bucket
         self.prefix = f"{prefix}/" if prefix else ""
-        self._persist = Patience(self.uri, seconds=patience_seconds, on_nobodys=self._reconnect)
+        self._persist = Patience(self.uri, seconds=patience_seconds, reconnect=self._reconnect)
         # Servers other than AWS seldom have a host name for each bucket.
         custom = (
             endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -156,7 +156,7 @@ class S3Store:
             try:
                 return self._client.head_object(**self._at(name))
             except aws.ClientError as error:
-                if not is_nobodys(error):
+                if not is_foreign(error):
                     raise
             # No answer to HEAD has a body that tells whose it is.
             answer = self._client.get_object(**self._at(name))

@@ -35,13 +35,13 @@ class Patience:
     Args:
         where: URI of the store, for what is said.
         seconds: how long one operation is tried again.
-        on_nobodys: called before it is asked again where somebody else seems to have answered.
+        reconnect: drops all connections; called where somebody else than the store answered.
     """
 
-    def __init__(self, where: str, *, seconds: float, on_nobodys: Callable[[], None]) -> None:
+    def __init__(self, where: str, *, seconds: float, reconnect: Callable[[], None]) -> None:
         self._where = where
         self._seconds = seconds
-        self._on_nobodys = on_nobodys
+        self._reconnect = reconnect
 
     def __call__(self, attempt: Callable[[], _Result], *, name: str) -> _Result:
         """Call `attempt`, about the object `name`, until it succeeds, fails for good or time ends.
@@ -79,9 +79,9 @@ class Patience:
 
     def _before_again(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, aws.ClientError) and is_nobodys(error):
+        if isinstance(error, aws.ClientError) and is_foreign(error):
             # Who kept this connection would be asked again.
-            self._on_nobodys()
+            self._reconnect()
         # The first failures are ordinary; a person is told when it lasts.
         level = logging.WARNING if state.attempt_number >= 4 else logging.DEBUG
         _log.log(
@@ -99,7 +99,7 @@ def code_of(error: aws.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def is_nobodys(error: aws.ClientError) -> bool:
+def is_foreign(error: aws.ClientError) -> bool:
     """Tell whether an answer says that something is not there, but not in the words of S3.
 
     An ingress or a gateway in front of a store that is away answers so, of any object.
@@ -109,7 +109,7 @@ def is_nobodys(error: aws.ClientError) -> bool:
 
 def _is_transient(error: BaseException) -> bool:
     if isinstance(error, aws.ClientError):
-        if is_nobodys(error):
+        if is_foreign(error):
             return True
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         # 501 is an answer (a header it does not know), not a failure.
