@@ -79,6 +79,7 @@ class World:
 
     def build(self, *, bundles: Mapping[str, bytes]) -> None:
         """Make store and git server, and wait until they answer; the demo's are taken over."""
+        self._wait_for_removal(TEAM)
         if self.api.find("v1/secrets", GIT_SECRET, namespace=TEAM) is not None:
             self._adopt()
             return
@@ -147,6 +148,7 @@ class World:
         """Make a restricted namespace with the Secrets of somebody who learns a repository."""
         if name not in self._namespaces:
             self._namespaces.append(name)
+        self._wait_for_removal(name)
         self.apply(namespace(name))
         if name in self.keys:
             self.apply(self.keys[name].secret(STORE_SECRET, namespace=name))
@@ -228,6 +230,15 @@ class World:
                     f"{what} is not there after {seconds:.0f} s\n{self.explain(namespace)}"
                 )
             time.sleep(0.5)
+
+    def _wait_for_removal(self, name: str) -> None:
+        """Wait while a namespace of a run before is being removed: what is put there goes too."""
+
+        def settled() -> bool:
+            found = self.api.find("v1/namespaces", name)
+            return found is None or "deletionTimestamp" not in found["metadata"]
+
+        self._until(settled, f"the end of namespace {name}", namespace=name)
 
     def _make_bucket(self) -> None:
         self.apply(bucket(namespace=WORLD, image=self.images["nanodex"], secret=STORE_SECRET))

@@ -16,7 +16,7 @@ from nanodex.api.engine_arguments import (
     served_dtype,
 )
 from nanodex.api.model_server import ModelServer
-from nanodex_operator.manifests.resources import wants_gpu
+from nanodex_operator.manifests.resources import SHARED_CORES, wants_gpu
 from nanodex_operator.settings import Settings
 
 ENGINE = "engine"
@@ -158,4 +158,9 @@ def _environment(server: ModelServer, *, device: Device) -> list[dict[str, Any]]
         for entry in server.spec.engine.env
         if entry.get("name") not in _WITHHELD and entry.get("name") not in ours
     ]
+    if device == "cpu":
+        # How to wait is the administrator's choice.
+        named = {entry.get("name") for entry in kept}
+        chosen = {name: value for name, value in SHARED_CORES.items() if name not in named}
+        ours = {**ours, **chosen}
     return [*kept, *({"name": name, "value": value} for name, value in ours.items())]

@@ -136,6 +136,13 @@ def test_a_job_fits_pod_security_restricted(task: Task) -> None:
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
 
 
+def test_what_computes_on_a_cpu_leaves_its_cores_to_others_while_it_waits() -> None:
+    spinning = {task for task in Task if "GOMP_SPINCOUNT" not in environment(task)}
+    assert set(Task) - spinning == {Task.TRAIN, Task.EVALUATE}
+    for task in Task:
+        assert "GOMP_SPINCOUNT" not in environment(task, training={"pod": GPU})
+
+
 def test_each_task_gets_those_secrets_alone_that_it_uses() -> None:
     used = {}
     for task in Task:

@@ -172,6 +172,17 @@ def test_what_the_administrator_adds_cannot_open_the_engine() -> None:
     assert len(names) == len(set(names))
 
 
+def test_how_an_engine_on_a_cpu_waits_is_the_administrators_choice() -> None:
+    def rounds(server: ModelServer) -> list[str]:
+        env = engine(server)["env"]
+        return [entry["value"] for entry in env if entry["name"] == "GOMP_SPINCOUNT"]
+
+    chosen = [{"name": "GOMP_SPINCOUNT", "value": "300000"}]
+    assert rounds(make_server()) == ["2000"]
+    assert rounds(make_server(engine={"env": chosen})) == ["300000"]
+    assert rounds(gpu_server()) == []
+
+
 def test_another_size_of_the_kv_cache_takes_the_place_of_ours() -> None:
     server = make_server(engine={"extraArgs": ["--kv-cache-memory-bytes", "5"]})
 
