@@ -1,7 +1,6 @@
 """The train stage: dataset and base model in; adapter, its cards and the loss curve out."""
 
 import hashlib
-import json
 import os
 import tempfile
 import time
@@ -14,7 +13,7 @@ from nanodex.api.keys import canonical_json
 from nanodex.api.parameters import TrainingConfig
 from nanodex.api.progress import Progress
 from nanodex.api.reasons import Reason
-from nanodex.api.records import AdapterCard, DatasetCard, TrainingRecord
+from nanodex.api.records import DatasetCard
 from nanodex.errors import Interrupted, UserError
 from nanodex.models import BaseModel
 from nanodex.trainer.allocator import keep_freed_memory
@@ -79,6 +78,7 @@ def train(
     from nanodex.trainer.attention import attend_within
     from nanodex.trainer.fused import adapters_fused
     from nanodex.trainer.packing import shared_prefix
+    from nanodex.trainer.publish import publish
 
     disable_progress_bars()
     keep_freed_memory()
@@ -146,7 +146,7 @@ def train(
         prefix=prefix,
         steps=steps,
     )
-    _publish(
+    publish(
         model,
         examples=examples,
         card=card,
@@ -229,45 +229,3 @@ def _held_out_batches(examples: list[TokenizedExample]) -> list[dict[str, Any]]:
         as_tensors(pack(examples[start : start + 16], prefix=prefix))
         for start in range(0, len(examples), 16)
     ]
-
-
-def _publish(
-    model: Any,
-    *,
-    examples: list[TokenizedExample],
-    card: DatasetCard,
-    config: TrainingConfig,
-    base_model: BaseModel,
-    record: TrainingRecord,
-    out: Path,
-) -> None:
-    from nanodex.trainer.parity import chosen_for_parity, parity_prompts
-    from nanodex.trainer.publish import round_to_bfloat16, save_adapter, save_cards
-
-    folder = out / "adapter"
-    round_to_bfloat16(model)
-    save_adapter(model, folder=folder, base_model=base_model)
-    served = _as_served(model, folder=folder, config=config, base_model=base_model)
-    prompts = chosen_for_parity(examples, count=config.parity_prompts)
-    adapter_card = AdapterCard(
-        repository=card.repository,
-        system=card.system,
-        base_model=base_model.uri,
-        base_model_revision=base_model.revision,
-        rank=config.lora.r,
-        parity=parity_prompts(served, prompts),
-    )
-    save_cards(adapter_card, dataset=card, config=config, folder=folder)
-    text = json.dumps(record.model_dump(mode="json"), indent=1)
-    (out / "training.json").write_text(text + "\n")
-
-
-def _as_served(model: Any, *, folder: Path, config: TrainingConfig, base_model: BaseModel) -> Any:
-    """Return the adapter on the base as an engine serves it: not in 4 bits."""
-    from peft import PeftModel
-
-    from nanodex.models.loading import load_causal_lm
-
-    if config.method != "qlora":
-        return model.eval()
-    return PeftModel.from_pretrained(load_causal_lm(base_model), str(folder)).eval()
