@@ -8,6 +8,7 @@ hold and whether they fit the run is verified by the stage that reads them (SHA-
 import logging
 import re
 import shutil
+import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -69,8 +70,10 @@ def clear(identity: Identity, *, store: ObjectStore, folder: Path) -> None:
 class Mirror:
     """Context manager that copies new checkpoints and the latest report to the store.
 
-    Works in a thread: a store that is away for a while delays the copy, never the training. When it
-    ends, what is new is copied once more; a failure is logged: the stage's own outcome counts.
+    Works in a thread: a store that is away for a while delays the copy, never the training. A stage
+    that saves faster than the store takes removes what is being copied, so the copy is made of
+    links to its files. When it ends, what is new is copied once more; a failure is logged: the
+    stage's own outcome counts.
     """
 
     def __init__(
@@ -122,7 +125,7 @@ class Mirror:
             _log.warning("checkpoint not copied to the store: %s", error)
         except FileNotFoundError:
             # The stage removed it for a newer one, which the next round copies.
-            _log.debug("a checkpoint went away while it was copied")
+            _log.debug("a checkpoint went away before it was copied")
 
     def _copy_report(self) -> None:
         report, self._report = self._report, None
@@ -136,11 +139,11 @@ class Mirror:
         remote = _remote_steps(self._store, self._prefix)
         if MARKER in remote.get(newest.name, ()):
             return
-        files = sorted(newest.iterdir(), key=lambda file: (file.name == MARKER, file.name))
-        for file in files:
-            require_safe_format(file.name)
-            digest, _ = digest_of(file)
-            self._store.upload(f"{self._prefix}{newest.name}/{file.name}", file, sha256=digest)
+        with tempfile.TemporaryDirectory(prefix=".copied-", dir=self._folder) as held:
+            for file in _linked(newest, Path(held)):
+                require_safe_format(file.name)
+                digest, _ = digest_of(file)
+                self._store.upload(f"{self._prefix}{newest.name}/{file.name}", file, sha256=digest)
         older = sorted((step for step in remote if step != newest.name), key=_number)
         for step in older[: max(0, len(older) - _KEPT + 1)]:
             for name in sorted(remote[step], key=lambda name: name != MARKER):
@@ -154,6 +157,20 @@ def _newest_local(folder: Path) -> Path | None:
         if _STEP.fullmatch(path.name) and not path.is_symlink() and (path / MARKER).is_file()
     ]
     return max(steps, key=lambda path: _number(path.name), default=None)
+
+
+def _linked(checkpoint: Path, folder: Path) -> list[Path]:
+    """Return links in `folder` to the files of a checkpoint, its marker last.
+
+    Raises:
+        FileNotFoundError: the stage is about to remove it.
+    """
+    files = sorted(checkpoint.iterdir(), key=lambda file: (file.name == MARKER, file.name))
+    for file in files:
+        (folder / file.name).hardlink_to(file)
+    if MARKER not in [file.name for file in files]:
+        raise FileNotFoundError(checkpoint / MARKER)
+    return [folder / file.name for file in files]
 
 
 def _remote_steps(store: ObjectStore, prefix: str) -> dict[str, set[str]]:

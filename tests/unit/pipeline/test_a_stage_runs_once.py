@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -122,6 +123,34 @@ def test_the_mirror_keeps_the_two_newest_checkpoints(store, tmp_path: Path) -> N
         with pytest.raises(Interrupted), Mirror(IDENTITY, store=store, folder=tmp_path):
             raise Interrupted("", reason=Reason.INTERRUPTED, hint="")
     assert remote_steps(store) == {"step-000003", "step-000004"}
+
+
+def test_a_checkpoint_arrives_whole_though_the_next_replaces_it_meanwhile(
+    store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(step: int) -> None:
+        folder = tmp_path / f"step-{step:06d}"
+        folder.mkdir()
+        (folder / "adapter.safetensors").write_text(f"weights of {step}")
+        (folder / "complete.json").write_text("{}")
+        shutil.rmtree(tmp_path / f"step-{step - 1:06d}", ignore_errors=True)
+
+    upload = store.upload
+
+    def slowly(name: str, path: Path, *, sha256: str) -> None:
+        if not (tmp_path / "step-000002").exists():
+            save(2)
+        upload(name, path, sha256=sha256)
+
+    monkeypatch.setattr(store, "upload", slowly)
+    save(1)
+    with pytest.raises(Interrupted), Mirror(IDENTITY, store=store, folder=tmp_path):
+        raise Interrupted("", reason=Reason.INTERRUPTED, hint="")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    restored = restore(IDENTITY, store=store, folder=elsewhere)
+    assert restored is not None
+    assert (restored / "adapter.safetensors").read_text() == "weights of 1"
 
 
 def test_progress_is_in_the_store_while_a_stage_runs(run, counting_stage, store) -> None:
