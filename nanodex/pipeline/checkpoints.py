@@ -144,6 +144,7 @@ class Mirror:
                 require_safe_format(file.name)
                 digest, _ = digest_of(file)
                 self._store.upload(f"{self._prefix}{newest.name}/{file.name}", file, sha256=digest)
+        _log.info("checkpoint %s is in the store", newest.name)
         older = sorted((step for step in remote if step != newest.name), key=_number)
         for step in older[: max(0, len(older) - _KEPT + 1)]:
             for name in sorted(remote[step], key=lambda name: name != MARKER):
