@@ -26,7 +26,8 @@ _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 # What the engine needs of our own environment; anything else (tokens, keys) stays out of it.
 _INHERITED = (
     "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "USER", "LOGNAME", "VIRTUAL_ENV",
-    "LD_LIBRARY_PATH", "LD_PRELOAD", "OMP_NUM_THREADS", "XDG_CACHE_HOME", "PYTHONPYCACHEPREFIX",
+    "LD_LIBRARY_PATH", "LD_PRELOAD", "OMP_NUM_THREADS", "GOMP_SPINCOUNT", "XDG_CACHE_HOME",
+    "PYTHONPYCACHEPREFIX",
 )  # fmt: skip
 _INHERITED_PREFIXES = ("CUDA_", "NVIDIA_", "NCCL_", "VLLM_", "TORCH")
 # With a key of its own the engine would refuse the agent.

@@ -2,8 +2,9 @@
 
 bfloat16 on GPUs and on CPUs with instructions for it (AVX512-BF16, AMX), where a product takes half
 the time of one in float32; other CPUs emulate it at a thirteenth of that speed. In training only
-products are taken in it: what is trained, its gradients, the loss and what flows between layers
-stay float32 (mixed precision, arXiv 1710.03740). An evaluation answers in it altogether.
+products are taken in it: what is trained, sums of gradients, the loss and what flows between layers
+stay float32 (mixed precision, arXiv 1710.03740), but for the inside of gated layers on a CPU
+(nanodex.trainer.fused). An evaluation answers in it altogether.
 """
 
 import torch

@@ -25,6 +25,8 @@ _STEP = re.compile(r"step-(\d{1,12})")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _INTERVAL_SECONDS = 5.0
 _KEPT = 2
+# Folder of links to what is being copied.
+_HELD = ".held-"
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +93,7 @@ class Mirror:
         self._progress = progress_name(scope=identity.scope, key=identity.key)
         self._report: ProgressReport | None = None
         self._done = threading.Event()
+        self._succeeded = False
         self._thread = threading.Thread(target=self._work, name="mirror", daemon=True)
 
     def show(self, report: ProgressReport) -> None:
@@ -98,6 +101,9 @@ class Mirror:
         self._report = report
 
     def __enter__(self) -> "Mirror":
+        for left in self._folder.glob(f"{_HELD}*"):
+            # Of a process that was killed.
+            shutil.rmtree(left, ignore_errors=True)
         self._thread.start()
         return self
 
@@ -107,10 +113,11 @@ class Mirror:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # After success the artifact is published and checkpoints are of no use.
+        self._succeeded = kind is None
         self._done.set()
         self._thread.join()
-        # After success the artifact is published and checkpoints are of no use.
-        if kind is not None:
+        if not self._succeeded:
             self._copy()
 
     def _work(self) -> None:
@@ -121,11 +128,11 @@ class Mirror:
         try:
             self._copy_report()
             self._copy_checkpoint()
-        except NanodexError as error:
-            _log.warning("checkpoint not copied to the store: %s", error)
         except FileNotFoundError:
             # The stage removed it for a newer one, which the next round copies.
             _log.debug("a checkpoint went away before it was copied")
+        except (NanodexError, OSError) as error:
+            _log.warning("checkpoint not copied to the store: %s", error)
 
     def _copy_report(self) -> None:
         report, self._report = self._report, None
@@ -139,8 +146,10 @@ class Mirror:
         remote = _remote_steps(self._store, self._prefix)
         if MARKER in remote.get(newest.name, ()):
             return
-        with tempfile.TemporaryDirectory(prefix=".copied-", dir=self._folder) as held:
+        with tempfile.TemporaryDirectory(prefix=_HELD, dir=self._folder) as held:
             for file in _linked(newest, Path(held)):
+                if not self._is_wanted(newest.name):
+                    return
                 require_safe_format(file.name)
                 digest, _ = digest_of(file)
                 self._store.upload(f"{self._prefix}{newest.name}/{file.name}", file, sha256=digest)
@@ -149,6 +158,13 @@ class Mirror:
         for step in older[: max(0, len(older) - _KEPT + 1)]:
             for name in sorted(remote[step], key=lambda name: name != MARKER):
                 self._store.delete(f"{self._prefix}{step}/{name}")
+
+    def _is_wanted(self, step: str) -> bool:
+        """Tell whether it is worth the wait to copy a checkpoint to its end."""
+        if not self._done.is_set():
+            return True
+        newest = _newest_local(self._folder)
+        return not self._succeeded and newest is not None and newest.name == step
 
 
 def _newest_local(folder: Path) -> Path | None:
@@ -168,7 +184,13 @@ def _linked(checkpoint: Path, folder: Path) -> list[Path]:
     """
     files = sorted(checkpoint.iterdir(), key=lambda file: (file.name == MARKER, file.name))
     for file in files:
-        (folder / file.name).hardlink_to(file)
+        try:
+            (folder / file.name).hardlink_to(file)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            # A file system without links.
+            shutil.copyfile(file, folder / file.name)
     if MARKER not in [file.name for file in files]:
         raise FileNotFoundError(checkpoint / MARKER)
     return [folder / file.name for file in files]

@@ -14,7 +14,7 @@ the diagonal: one product in place of two or three, and one sum for dx.
 
 Where the CPU multiplies bfloat16 itself (nanodex.models.precision), these products and that of the
 output layer are taken in it. What lies between the products of a gated layer stays in it too: half
-the memory to move where a layer is widest. Weights and gradients of the adapter are float32.
+the memory to move where a layer is widest. The adapter's weights and gradients are kept in float32.
 """
 
 from collections.abc import Iterator, Sequence
@@ -71,7 +71,9 @@ def _groups(model: Any, *, products: torch.dtype) -> Iterator[tuple[list[Any], t
         }
         for names in _TOGETHER:
             if layers.keys() >= set(names):
-                kept = products if names is _GATED else torch.float32
+                # What reads them must take that type too.
+                inside = names is _GATED and "down_proj" in layers
+                kept = products if inside else torch.float32
                 yield [layers.pop(name) for name in names], kept
         for layer in layers.values():
             yield [layer], torch.float32

@@ -13,9 +13,8 @@ not its neighbours. CPU has no limit: an idle core is of use, and half of one
 lets a stage of seconds find room on a small node beside an engine.
 
 So two Pods of torch may want the same cores. Threads of OpenMP wait for each other by spinning, on
-a core that another Pod could use: on two cores a training step beside an engine took 4.4 s where it
-takes 1.0 alone, and the engine gave 5 tokens/s. Waiting for 2,000 rounds only, they take 2.2 s and
-give 11 tokens/s, and a step alone takes 1.07 s.
+a core that another Pod could use; here they give up after 2,000 rounds. docs/operate.md has what
+that gives and costs.
 """
 
 from collections.abc import Mapping

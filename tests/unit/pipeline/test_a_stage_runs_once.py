@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -125,32 +126,100 @@ def test_the_mirror_keeps_the_two_newest_checkpoints(store, tmp_path: Path) -> N
     assert remote_steps(store) == {"step-000003", "step-000004"}
 
 
+def save_checkpoint(folder: Path, step: int) -> None:
+    """Save one as training does: it takes the place of the one before."""
+    saved = folder / f"step-{step:06d}"
+    saved.mkdir()
+    (saved / "adapter.safetensors").write_text(f"weights of {step}")
+    (saved / "complete.json").write_text("{}")
+    shutil.rmtree(folder / f"step-{step - 1:06d}", ignore_errors=True)
+
+
+def interrupted_after(store, folder: Path, *, first: Path | None = None) -> None:
+    """Run a mirror until `first` is there, then interrupt the stage."""
+    with (
+        pytest.raises(Interrupted),
+        Mirror(IDENTITY, store=store, folder=folder, interval_seconds=0.01),
+    ):
+        while first is not None and not first.exists():
+            time.sleep(0.01)
+        raise Interrupted("", reason=Reason.INTERRUPTED, hint="")
+
+
 def test_a_checkpoint_arrives_whole_though_the_next_replaces_it_meanwhile(
     store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def save(step: int) -> None:
-        folder = tmp_path / f"step-{step:06d}"
-        folder.mkdir()
-        (folder / "adapter.safetensors").write_text(f"weights of {step}")
-        (folder / "complete.json").write_text("{}")
-        shutil.rmtree(tmp_path / f"step-{step - 1:06d}", ignore_errors=True)
-
+    folder, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
     upload = store.upload
+    copied = tmp_path / "copied"
 
     def slowly(name: str, path: Path, *, sha256: str) -> None:
-        if not (tmp_path / "step-000002").exists():
-            save(2)
         upload(name, path, sha256=sha256)
+        if name.endswith("step-000001/adapter.safetensors"):
+            save_checkpoint(folder, 2)
+        if name.endswith("step-000001/complete.json"):
+            assert restore(IDENTITY, store=store, folder=elsewhere) is not None
+            copied.touch()
 
     monkeypatch.setattr(store, "upload", slowly)
-    save(1)
-    with pytest.raises(Interrupted), Mirror(IDENTITY, store=store, folder=tmp_path):
+    save_checkpoint(folder, 1)
+    interrupted_after(store, folder, first=copied)
+    assert (elsewhere / "step-000001" / "adapter.safetensors").read_text() == "weights of 1"
+    assert remote_steps(store) == {"step-000001", "step-000002"}
+    assert [path.name for path in folder.iterdir()] == ["step-000002"]
+
+
+def test_a_file_system_without_links_and_one_that_is_full_leave_the_stages_outcome(
+    store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_, **__):
+        raise PermissionError("no links here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "hardlink_to", refuse)
+        save_checkpoint(tmp_path, 1)
+        interrupted_after(store, tmp_path)
+    assert "step-000001" in remote_steps(store)
+
+    monkeypatch.setattr(store, "upload", refuse)
+    save_checkpoint(tmp_path, 2)
+    interrupted_after(store, tmp_path)
+    assert "step-000002" not in remote_steps(store)
+
+
+def test_a_stage_that_ends_waits_for_its_last_checkpoint_alone(
+    store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    mirror = Mirror(IDENTITY, store=store, folder=folder, interval_seconds=0.01)
+    upload, begun = store.upload, threading.Event()
+
+    def slowly(name: str, path: Path, *, sha256: str) -> None:
+        upload(name, path, sha256=sha256)
+        if name.endswith("step-000001/adapter.safetensors"):
+            save_checkpoint(folder, 2)
+            begun.set()
+            assert mirror._done.wait(60)
+
+    monkeypatch.setattr(store, "upload", slowly)
+    save_checkpoint(folder, 1)
+    with pytest.raises(Interrupted), mirror:
+        begun.wait()
         raise Interrupted("", reason=Reason.INTERRUPTED, hint="")
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    restored = restore(IDENTITY, store=store, folder=elsewhere)
-    assert restored is not None
-    assert (restored / "adapter.safetensors").read_text() == "weights of 1"
+    prefix = checkpoints_prefix(scope="team-a", key=IDENTITY.key)
+    complete = {info.name for info in store.entries(prefix) if info.name.endswith("complete.json")}
+    assert complete == {f"{prefix}step-000002/complete.json"}
+
+
+def test_what_a_killed_process_held_goes(store, tmp_path: Path) -> None:
+    folder = tmp_path / "here"
+    (folder / ".held-x").mkdir(parents=True)
+    (folder / ".held-x" / "adapter.safetensors").write_text("much")
+    interrupted_after(store, folder)
+    assert not list(folder.iterdir())
 
 
 def test_progress_is_in_the_store_while_a_stage_runs(run, counting_stage, store) -> None:
