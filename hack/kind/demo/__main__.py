@@ -56,6 +56,7 @@ QUESTIONS = (
 )
 NANODEX = IMAGES["nanodex"].reference(version())
 NEEDED = ("operator", "nanodex", "trainer", "vllm-cpu")
+_JOB_SECONDS = 300.0
 _WAIT_SECONDS = 3600.0
 _BEGIN = time.monotonic()
 
@@ -107,12 +108,21 @@ def finished(cluster: Cluster, name: str, *, namespace: str) -> str:
     """Wait for a Job and return what it printed.
 
     Raises:
-        Failed: it did not succeed within five minutes.
+        Failed: it failed, or did not succeed within five minutes.
     """
     inside = f"--namespace={namespace}"
-    wait = ("wait", "--for=condition=Complete", f"job/{name}", "--timeout=300s")
-    cluster.kubectl(inside, *wait)
-    return cluster.kubectl(inside, "logs", f"job/{name}")
+    deadline = time.monotonic() + _JOB_SECONDS
+    while time.monotonic() < deadline:
+        job: Object = json.loads(cluster.kubectl(inside, "get", "job", name, "--output=json"))
+        conditions = job.get("status", {}).get("conditions", ())
+        ended = {one["type"] for one in conditions if one["status"] == "True"}
+        if ended & {"Complete", "Failed"}:
+            said = cluster.kubectl(inside, "logs", f"job/{name}")
+            if "Failed" in ended:
+                raise Failed(f"Job {name} failed: {said.strip()}")
+            return said
+        time.sleep(1)
+    raise Failed(f"Job {name} has not ended after {_JOB_SECONDS:.0f} s")
 
 
 def follow(cluster: Cluster, *, until: str) -> Object:

@@ -1,13 +1,16 @@
 """The demo's resources are what the product takes, and fit on the smallest node it is meant for."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 import yaml
 from nanodex_operator.manifests.engine_pod import build_deployment
 from nanodex_operator.manifests.resources import resources_of
 from nanodex_operator.settings import Settings
 
+from hack.kind.demo.__main__ import Failed, finished
 from hack.kind.demo.objects import (
     CLIENTS,
     SYSTEM,
@@ -64,6 +67,23 @@ def test_engine_operator_and_each_stage_find_room_on_two_cores() -> None:
         placed = wanted if task in (Task.TRAIN, Task.EVALUATE) else {}
         asked = _thousandths(resources_of(task, wanted=placed)["requests"]["cpu"])
         assert always + asked <= NODE, task
+
+
+@pytest.mark.parametrize(("ended", "outcome"), [("Complete", "said"), ("Failed", "raised")])
+def test_a_job_that_failed_is_not_waited_for(ended: str, outcome: str) -> None:
+    class OneJob:
+        def kubectl(self, *arguments: str) -> str:
+            if "logs" in arguments:
+                return "the server is away\n"
+            status = {"conditions": [{"type": ended, "status": "True"}]}
+            return json.dumps({"status": status})
+
+    cluster: Any = OneJob()
+    if outcome == "said":
+        assert finished(cluster, "ask-0", namespace=CLIENTS) == "the server is away\n"
+    else:
+        with pytest.raises(Failed, match="Job ask-0 failed: the server is away"):
+            finished(cluster, "ask-0", namespace=CLIENTS)
 
 
 def _of_pod(deployment: dict[str, Any]) -> int:
