@@ -63,6 +63,7 @@ class Applier:
         metrics: counts transitions.
         identity: of this process, for events.
         leading: whether this replica may write; asked before each write.
+        wake_server: is told which ModelServer to look at, because it is to serve something else.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class Applier:
         metrics: OperatorMetrics,
         identity: str,
         leading: Callable[[], bool],
+        wake_server: Callable[[str], None],
     ) -> None:
         self._cluster = cluster
+        self._wake_server = wake_server
         self._watched = watched
         self._metrics = metrics
         self._identity = identity
@@ -139,6 +142,9 @@ class Applier:
             CODE_EXPERTS, document, namespace=target.namespace, subresource="status"
         )
         self._watched.experts.put(written)
+        # The watch will show nothing that is new here.
+        for name in _to_serve_otherwise(before, status):
+            self._wake_server(name)
         states = {entry.name: entry.state for entry in before.stages}
         for entry in status.stages:
             if states.get(entry.name) is not entry.state:
@@ -276,6 +282,20 @@ class Applier:
     def _check(self) -> None:
         if not self._leading():
             raise NotLeading
+
+
+def _to_serve_otherwise(before: CodeExpertStatus, after: CodeExpertStatus) -> set[str]:
+    """Return the ModelServers of which a CodeExpert wants something else than before."""
+
+    def wants(status: CodeExpertStatus) -> tuple[object, ...]:
+        return status.active, status.candidate, status.serving.server, status.serving.next_server
+
+    if wants(before) == wants(after):
+        return set()
+    named = {
+        name for one in (before, after) for name in (one.serving.server, one.serving.next_server)
+    }
+    return named - {""}
 
 
 def _target(snapshot: Snapshot) -> Target:

@@ -124,6 +124,7 @@ class Operator:
                 metrics=metrics,
                 identity=lease.identity,
                 leading=lambda: lease.held,
+                wake_server=lambda name: self._servers.wake(name),
             ),
             watched=self._watched,
             lookup=self._lookup,

@@ -154,6 +154,7 @@ def inside(settings: Settings, tmp_path: Path) -> Iterator[Inside]:
         metrics=metrics,
         identity="operator-0",
         leading=lambda: leading[-1],
+        wake_server=lambda name: servers.wake(name),
     )
     observer = Observer(watched, lookup=lookup, settings=settings, now=lambda: NOW)
     controller = Controller(

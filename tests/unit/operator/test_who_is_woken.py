@@ -3,11 +3,13 @@
 from typing import Any, cast
 
 import pytest
+from nanodex_operator.apply import Target
 from nanodex_operator.cluster import Cluster
 from nanodex_operator.kinds import CODE_EXPERTS, JOBS
 from nanodex_operator.resync import Resync
 from nanodex_operator.watched import ExpertKey
 
+from nanodex.api.status import AdapterStatus, CodeExpertStatus, ServingStatus
 from tests.unit.operator.conftest import KEY, NAMESPACE, SPEC, Inside
 
 
@@ -57,6 +59,43 @@ def test_an_expert_is_woken_by_what_is_new_and_not_by_its_own_status_write(
     inside.intake.see_expert(expert("payments", version=2, phase="Ready"))
 
     assert woken == [KEY]
+
+
+def target(inside: Inside) -> Target:
+    metadata = inside.expert()["metadata"]
+    return Target(
+        namespace=NAMESPACE, name="payments", uid=metadata["uid"],
+        version=metadata["resourceVersion"],
+    )  # fmt: skip
+
+
+async def test_a_server_is_woken_by_our_own_write_of_what_it_is_to_serve(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(inside.servers, "wake", names.append)
+    adapter = AdapterStatus(digest=f"sha256:{'4' * 64}", key="5" * 64)
+    bound = CodeExpertStatus(serving=ServingStatus(server="qwen"))
+    holds = bound.model_copy(update={"candidate": adapter})
+    answers = bound.model_copy(update={"active": adapter})
+    counted = answers.model_copy(
+        update={"serving": ServingStatus(server="qwen", loaded="1/1"), "message": "it answers"}
+    )
+    moving = answers.model_copy(
+        update={"serving": ServingStatus(server="qwen", next_server="llama")}
+    )
+
+    inside.create_expert()
+    for before, after, woken in (
+        (CodeExpertStatus(), bound, {"qwen"}),
+        (bound, holds, {"qwen"}),
+        (holds, answers, {"qwen"}),
+        (answers, counted, set()),
+        (counted, moving, {"qwen", "llama"}),
+    ):
+        await inside.applier.write_status(target(inside), after, before=before)
+        assert set(names) == woken, after
+        names.clear()
 
 
 def test_a_job_wakes_its_expert_when_it_says_something_new_and_when_it_is_gone(
