@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -22,7 +23,8 @@ _TEMPLATE = (
     "{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-WriteDataset = Callable[[Path, Sequence[tuple[str, str]]], Path]
+WriteDataset: TypeAlias = Callable[[Path, Sequence[tuple[str, str]]], Path]
+PAIRS = [(f"Where is `f{n}`?", f"`f{n}` is in src/{n * 7}.py.") for n in range(24)]
 
 
 @pytest.fixture(scope="session")
@@ -115,3 +117,9 @@ def _example(number: int, question: str, answer: str) -> Example:
             split="train",
         ),
     )
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, write_dataset: WriteDataset) -> Path:
+    """A dataset of two dozen facts."""
+    return write_dataset(tmp_path / "dataset", PAIRS)
