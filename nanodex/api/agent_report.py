@@ -49,6 +49,11 @@ class AdapterReport(Report):
     name: str = Field(description="Public name, <namespace>/<name>.")
     digest: str
     state: AdapterState
+    active: bool | None = Field(
+        default=None,
+        description="Whether the bare name means this version; None: an agent of an earlier "
+        "version, which does not say.",
+    )
     reason: Reason | None = None
     message: str = ""
     parity: ParityResult | None = None

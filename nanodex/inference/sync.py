@@ -332,6 +332,7 @@ def _report(
         name=expert.name,
         digest=expert.digest,
         state=state,
+        active=expert.active,
         reason=reason,
         message=message[:1024],
         parity=parity,

@@ -106,6 +106,8 @@ class ReplicaReport:
         pod: name of its Pod.
         set_generation: number of the desired set that it has converged to.
         loaded: digests of the adapters that the engine holds, verified by the agent.
+        names: experts `<namespace>/<name>` that answer to their bare name with a version that was
+            proved; None: the agent does not say.
         refused: digest of each adapter that the agent refused, with reason and message.
         base_model: address of the base model that its engine serves.
         base_model_revision: which one that is; empty: it does not know.
@@ -114,6 +116,7 @@ class ReplicaReport:
     pod: str
     set_generation: int
     loaded: frozenset[str] = frozenset()
+    names: frozenset[str] | None = None
     refused: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     base_model: str = ""
     base_model_revision: str = ""

@@ -15,7 +15,7 @@ from typing import Any, Self
 from nanodex_operator.manifests.engine_pod import PRIVATE_PORT
 
 from nanodex.api.agent_report import AdapterReport, AdapterState, AgentReport, EngineState
-from nanodex.api.desired import DesiredSet
+from nanodex.api.desired import DesiredSet, ServedExpert
 from nanodex.api.reasons import Reason
 
 # 127.0.0.1 may have other things on that port.
@@ -79,18 +79,18 @@ class StandInAgent:
             engine=EngineState.READY,
             base_model=self._base_model,
             base_model_revision="r1",
-            adapters=tuple(self._adapter(one.name, one.digest) for one in self._seen.experts),
+            adapters=tuple(self._adapter(one) for one in self._seen.experts),
         )
 
-    def _adapter(self, name: str, digest: str) -> AdapterReport:
-        if digest not in self.refused:
-            return AdapterReport(name=name, digest=digest, state=AdapterState.LOADED)
+    def _adapter(self, expert: ServedExpert) -> AdapterReport:
+        refused = expert.digest in self.refused
         return AdapterReport(
-            name=name,
-            digest=digest,
-            state=AdapterState.QUARANTINED,
-            reason=Reason.LOAD_REJECTED,
-            message="its answers are not those that training saw",
+            name=expert.name,
+            digest=expert.digest,
+            active=expert.active,
+            state=AdapterState.QUARANTINED if refused else AdapterState.LOADED,
+            reason=Reason.LOAD_REJECTED if refused else None,
+            message="its answers are not those that training saw" if refused else "",
         )
 
 

@@ -31,7 +31,7 @@ class Service:
         candidate: the newest adapter that passed, if it does not answer.
         history: earlier ones, newest first.
         serving: where they are.
-        held_by: ready replicas that hold the active adapter.
+        held_by: ready replicas that hold the active adapter and answer to the name.
         ready: ready replicas of its server.
         loading: the digest that the server is expected to load; empty if none.
         failure: why the wanted adapter does not get into service.
@@ -83,19 +83,24 @@ def desired_adapters(
     serving = status.serving
     if not expert.spec.serving.enabled or server not in (serving.server, serving.next_server):
         return DesiredAdapters()
-    answers = status.active if server == serving.server else None
+    answers = heir = status.active if server == serving.server else None
     wanted = [answers] if answers is not None else []
     if server == (serving.next_server or serving.server):
         # A candidate that waits for a person is loaded too: it can be asked by its digest.
         waiting = None if pinned_digest(expert) else status.candidate
-        coming = successor_of(status, expert) or waiting
+        successor = successor_of(status, expert)
+        coming = successor or waiting
         if coming is not None and _has_home(status, coming):
             wanted.append(coming)
+            heir = answers or successor
         elif status.active is not None and suits(status.active, expert):
             wanted.append(status.active)
+            heir = status.active
+    # Where nothing answers to the name yet, it comes with what is to take over: whoever asks is
+    # held until that is loaded, and the status never names what nobody answers with.
     return DesiredAdapters(
         adapters=tuple({adapter.digest: adapter for adapter in wanted}.values()),
-        alias=answers.digest if answers is not None else "",
+        alias=heir.digest if heir is not None else "",
     )
 
 
@@ -236,7 +241,10 @@ def _held_everywhere(server: ObservedServer | None, digest: str) -> bool:
 def _held_by(
     snapshot: Snapshot, server: ObservedServer | None, active: AdapterStatus | None
 ) -> int:
-    """Return how many replicas hold `active`, whatever set they are on.
+    """Return how many replicas hold `active` and know the name, whatever set they are on.
+
+    A first adapter is held before its name means anything: whoever asks then is told that there is
+    no such model. Of a later one the name means the version before for a moment, and is answered.
 
     The set changes with every expert of the server; that the others look away for a moment must
     not make this one unready. Where no agent answers, what was known last is the best guess.
@@ -248,7 +256,11 @@ def _held_by(
     if not server.replicas and same and before.serving.server == server.server.metadata.name:
         known = before.serving.loaded.partition("/")[0]
         return int(known) if known.isdecimal() else 0
-    return sum(active.digest in replica.loaded for replica in server.replicas)
+    name = snapshot.expert.model_name
+    return sum(
+        active.digest in replica.loaded and (replica.names is None or name in replica.names)
+        for replica in server.replicas
+    )
 
 
 def _with_history(status: CodeExpertStatus, successor: AdapterStatus) -> tuple[AdapterStatus, ...]:

@@ -28,6 +28,7 @@ def read_report(pod: str, body: bytes) -> ReplicaReport:
         pod=pod,
         set_generation=report.generation,
         loaded=frozenset(one.digest for one in report.adapters) - absent,
+        names=_names(report),
         refused={
             one.digest: (one.reason or Reason.LOAD_REJECTED, one.message)
             for one in report.adapters
@@ -36,3 +37,9 @@ def read_report(pod: str, body: bytes) -> ReplicaReport:
         base_model=report.base_model,
         base_model_revision=report.base_model_revision,
     )
+
+
+def _names(report: AgentReport) -> frozenset[str] | None:
+    if any(one.active is None for one in report.adapters):
+        return None
+    return frozenset(one.name for one in report.adapters if one.active and one.state in _PROVED)

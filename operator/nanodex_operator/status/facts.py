@@ -21,7 +21,7 @@ class Facts:
         unserved: why the wanted adapter does not get into service; None otherwise.
         serving_enabled: spec.serving.enabled.
         loading: digest that the server is expected to load; empty for none.
-        held_by: ready replicas that hold the active adapter.
+        held_by: ready replicas that hold the active adapter and answer to the name.
         ready: ready replicas of its server.
     """
 

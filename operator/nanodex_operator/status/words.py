@@ -103,7 +103,7 @@ def _of_service(status: CodeExpertStatus, facts: Facts) -> Summary:
     if not facts.serving_enabled:
         return Summary("Ready", message=f"{short(status.active.digest)} is published")
     if facts.held_by == 0:
-        return Summary("Loading", message="no ready replica holds the adapter yet")
+        return Summary("Loading", message="no ready replica answers to the name yet")
     return Summary("Ready", message=f"model {status.serving.model} answers")
 
 

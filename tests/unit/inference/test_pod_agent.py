@@ -192,6 +192,10 @@ async def test_what_is_mounted_is_fetched_loaded_proved_and_answers(
     assert status["contentHash"] == DesiredSet(experts=(one, two)).content_hash
     assert status["baseModelRevision"] == "abc"
     assert set((await pod.states()).values()) == {"loaded"}
+    assert {entry["name"]: entry["active"] for entry in status["adapters"]} == {
+        one.name: True,
+        two.name: True,
+    }
 
 
 async def _answers(pod: Pod, model: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from nanodex_operator.snapshot import CreateJob, ObservedJob
 
+from nanodex.api.reasons import ConditionReason
 from nanodex.api.stages import Task
 from nanodex.api.status import CodeExpertStatus, ConditionType, StageState
 from tests.unit.operator.plan.jobs import AT_WORK
@@ -31,6 +32,17 @@ def check_takeover(
     if serving and after.active.digest != before.active.digest:
         server = servers[after.serving.server]
         assert server.holds_everywhere(after.active.digest)
+
+
+def check_readiness(status: CodeExpertStatus, *, servers: Mapping[str, Server]) -> None:
+    """It says that a model answers only where a ready replica answers to its name."""
+    ready = next((one for one in status.conditions if one.type is ConditionType.READY), None)
+    if ready is None or ready.reason != ConditionReason.SERVING:
+        return
+    server = servers[status.serving.server]
+    agents = server.agents[: server.ready]
+    # Where no agent answers the operator, what was known last stays.
+    assert not agents or any(agent.answers for agent in agents)
 
 
 def check_conditions(before: CodeExpertStatus, after: CodeExpertStatus) -> None:

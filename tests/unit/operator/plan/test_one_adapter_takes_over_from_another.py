@@ -6,6 +6,7 @@ import pytest
 from nanodex_operator.plan import desired_adapters
 
 from nanodex.api.status import ConditionType
+from tests.unit.operator.plan.servers import Agent
 from tests.unit.operator.plan.world import is_ready, stalled
 
 
@@ -23,8 +24,8 @@ class TestTakingOver:
         assert world.status.candidate is not None
         assert world.status.phase == "Loading"
         wanted = desired_adapters(world.status, world.expert, server="qwen")
-        assert (wanted.digests, wanted.alias) == ((world.status.candidate.digest,), "")
-        server.take(wanted.digests)
+        assert wanted.digests == (world.status.candidate.digest,)
+        server.take(wanted)
         server.sync(0)
         world.settle()
         assert world.status.active is None
@@ -33,6 +34,11 @@ class TestTakingOver:
         assert world.status.active.digest == wanted.digests[0]
         assert (world.status.candidate, world.status.serving.loaded) == (None, "2/2")
         assert is_ready(world)
+
+    def test_the_name_of_a_first_one_comes_with_it(self, world: Any) -> None:
+        world.run()
+        wanted = desired_adapters(world.status, world.expert, server="qwen")
+        assert wanted.alias == world.status.candidate.digest
 
     def test_the_old_one_answers_until_then(self, served: Any) -> None:
         old = served.status.active
@@ -53,8 +59,9 @@ class TestTakingOver:
     def test_a_replica_on_an_older_set_is_waited_for(self, served: Any) -> None:
         train_anew(served, 5)
         server = served.servers["qwen"]
-        server.take(desired_adapters(served.status, served.expert, server="qwen").digests)
-        server.agents = [(server.generation - 1, frozenset(server.desired))]
+        server.take(desired_adapters(served.status, served.expert, server="qwen"))
+        loaded = frozenset(server.desired.digests)
+        server.agents = [Agent(server.generation - 1, loaded, server.desired.alias)]
         served.settle()
         assert served.status.candidate is not None
 
@@ -124,6 +131,12 @@ class TestByHand:
         waiting.edit(serving__pin=prefix + digest.removeprefix("sha256:"))
         waiting.settle()
         assert waiting.status.active.digest == digest
+        # It is loaded already; to the name nobody answers yet.
+        assert not is_ready(waiting)
+        assert waiting.condition(ConditionType.READY).reason == "Loading"
+        waiting.serve()
+        waiting.settle()
+        assert is_ready(waiting)
         waiting.edit(serving__pin="")
         waiting.settle()
         assert waiting.status.active.digest == digest

@@ -146,13 +146,15 @@ def scale(world: World, number: int) -> None:
 def converge(world: World, number: int) -> None:
     server = world.servers["qwen"]
     wanted = world.wanted("qwen")
-    server.take(wanted.digests)
+    server.take(wanted)
     server.sync(number if number % 2 else None)
 
 
 def refuse(world: World, number: int) -> None:
     server = world.servers["qwen"]
-    server.refuses = {digest: ("DigestMismatch", "x") for digest in server.desired[number % 2 :]}
+    server.refuses = {
+        digest: ("DigestMismatch", "x") for digest in server.desired.digests[number % 2 :]
+    }
 
 
 def put_out(world: World, number: int) -> None:

@@ -19,6 +19,12 @@ class TestAfterwards:
         served.settle()
         assert served.status == before
 
+    def test_an_agent_of_an_earlier_version_does_not_make_it_unready(self, served: Any) -> None:
+        served.servers["qwen"].tells_names = False
+        before = served.status
+        served.settle()
+        assert served.status == before
+
     def test_a_status_that_somebody_wrote_by_hand_does_no_harm(self, served: Any) -> None:
         forged = served.status.serving.model_copy(update={"loaded": "many/1"})
         served.stored.status = served.status.model_copy(update={"serving": forged})

@@ -120,9 +120,11 @@ class TestMoving:
         assert desired_adapters(served.status, served.expert, server="qwen").digests == (
             old.digest,
         )
-        assert desired_adapters(served.status, served.expert, server="big").digests == (new,)
+        wanted = desired_adapters(served.status, served.expert, server="big")
+        assert (wanted.digests, wanted.alias) == ((new,), new)
         served.serve()
         served.settle()
+        assert is_ready(served)
         serving = served.status.serving
         assert (serving.server, serving.next_server) == ("big", "")
         assert served.status.active.digest == new
@@ -141,6 +143,7 @@ class TestMoving:
         assert served.status.serving.next_server == "other"
         served.serve()
         served.settle()
+        assert is_ready(served)
         assert served.status.serving.server == "other"
         assert served.status.serving.next_server == ""
         assert desired_adapters(served.status, served.expert, server="qwen").digests == ()

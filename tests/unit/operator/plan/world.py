@@ -23,6 +23,7 @@ from tests.unit.operator.plan.jobs import Jobs
 from tests.unit.operator.plan.promises import (
     Failures,
     check_conditions,
+    check_readiness,
     check_takeover,
     check_versions,
     check_work,
@@ -176,7 +177,7 @@ class World(Jobs):
     def serve(self) -> None:
         """Let every server take what the status wants and every agent converge."""
         for server in self.servers.values():
-            server.take(self.wanted(server.name).digests)
+            server.take(self.wanted(server.name))
             server.sync()
 
     def run(self, *tasks: str) -> None:
@@ -223,6 +224,7 @@ class World(Jobs):
         assert again.observed_generation >= before.observed_generation
         serving = self.expert.spec.serving.enabled
         check_takeover(before, again, serving=serving, servers=self.servers)
+        check_readiness(again, servers=self.servers)
         check_conditions(before, again)
         check_versions(again)
         self._failures.note(again)

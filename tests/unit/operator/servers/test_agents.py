@@ -53,6 +53,24 @@ def test_bytes_that_two_experts_share_are_loaded_when_both_were_proved() -> None
     assert read_report("x", report(*both)).loaded == frozenset()
 
 
+def test_a_name_is_answered_by_its_active_version_alone() -> None:
+    read = read_report(
+        "x",
+        report(
+            one(1, AdapterState.LOADED, active=True),
+            one(2, AdapterState.LOADED, name="team/b", active=False),
+            one(3, AdapterState.PENDING, name="team/c", active=True),
+            one(4, AdapterState.STANDBY, name="team/d", active=True),
+        ),
+    )
+
+    assert read.names == {"team/a", "team/d"}
+
+
+def test_an_agent_of_an_earlier_version_says_nothing_of_names() -> None:
+    assert read_report("x", report(one(1, AdapterState.LOADED))).names is None
+
+
 def test_an_agent_of_a_later_version_may_say_more() -> None:
     assert read_report("x", report()[:-1] + b',"more":{"x":1}}').set_generation == 7
 
