@@ -63,12 +63,12 @@ format: setup ## let the formatter write
 	$(BIN)/ruff check --fix .
 
 .PHONY: unit
-unit: setup ## the quick tests
-	$(BIN)/pytest tests/unit -q
+unit: setup ## the quick tests, on all cores
+	$(BIN)/pytest tests/unit -q --numprocesses=auto --maxprocesses=4 --dist=worksteal
 
 .PHONY: test
-test: lint ## everything that this machine can test; on a cluster too where one is
-	$(BIN)/pytest tests -m "not gpu and not benchmark"
+test: lint unit ## everything that this machine can test; on a cluster too where one is
+	$(BIN)/pytest tests --ignore=tests/unit -m "not gpu and not benchmark"
 
 .PHONY: kube-binaries
 kube-binaries: ## build the Kubernetes of the tests into the cache (a quarter of an hour, once)

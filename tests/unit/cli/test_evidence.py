@@ -137,7 +137,7 @@ def test_an_answer_whose_graph_is_not_in_the_store_says_so(
 
     assert shown.exit_code == 10
     assert shown.stdout == f"{ANSWER}\n"
-    assert "--graph graph.sqlite" in shown.stderr
+    assert "--graph graph.sqlite" in " ".join(shown.stderr.split())
 
 
 def test_without_the_right_key_it_says_where_a_key_goes(
