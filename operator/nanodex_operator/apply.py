@@ -4,11 +4,10 @@ Each step may be repeated, and each may find that the world has moved on: then t
 and a new one made of what is there now.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from nanodex.api.code_expert import API_VERSION
@@ -18,9 +17,10 @@ from nanodex_operator.cache import Entry
 from nanodex_operator.cluster import Cluster
 from nanodex_operator.documents import write_status
 from nanodex_operator.kinds import CODE_EXPERTS, EVENTS, JOBS, SERVICES
+from nanodex_operator.manifests.events import build_event
 from nanodex_operator.manifests.jobs import build_rendezvous
 from nanodex_operator.metrics import OperatorMetrics
-from nanodex_operator.readings import Object, controller_of
+from nanodex_operator.readings import controller_of
 from nanodex_operator.refusals import AlreadyExists, ClusterError, Conflict, NotFound, Refused
 from nanodex_operator.snapshot import (
     Action,
@@ -33,7 +33,6 @@ from nanodex_operator.snapshot import (
 )
 from nanodex_operator.watched import Watched
 
-COMPONENT = "nanodex-operator"
 # A Job of the same name that belonged to another CodeExpert is about to be collected.
 _NAME_TAKEN_SECONDS = 2.0
 
@@ -306,36 +305,3 @@ def _target(snapshot: Snapshot) -> Target:
         uid=snapshot.uid,
         version=snapshot.resource_version,
     )
-
-
-def build_event(event: Event, *, regarding: Object, instance: str, now: datetime) -> dict[str, Any]:
-    """Return a core/v1 Event, which `kubectl describe` shows.
-
-    The same words about the same version are one Event: a repeated request makes no second one.
-
-    Args:
-        event: what happened.
-        regarding: the object, with uid and resourceVersion.
-        instance: which operator process says so.
-        now: time of day.
-    """
-    words = "\0".join((regarding["uid"], regarding["resourceVersion"], event.reason, event.message))
-    stamp = now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return {
-        "apiVersion": EVENTS.group_version,
-        "kind": EVENTS.kind,
-        "metadata": {
-            "name": f"{regarding['name']}.{hashlib.sha256(words.encode()).hexdigest()[:16]}",
-            "namespace": regarding["namespace"],
-        },
-        "involvedObject": dict(regarding),
-        "type": event.kind,
-        "reason": event.reason,
-        "message": event.message[:1024],
-        "firstTimestamp": stamp,
-        "lastTimestamp": stamp,
-        "count": 1,
-        "source": {"component": COMPONENT},
-        "reportingComponent": COMPONENT,
-        "reportingInstance": instance,
-    }

@@ -16,7 +16,6 @@ from nanodex.api.code_expert import API_VERSION
 from nanodex.api.keys import canonical_json
 from nanodex.api.status import ModelServerStatus
 from nanodex_operator.agents import Agents
-from nanodex_operator.apply import build_event
 from nanodex_operator.attempt import attempt
 from nanodex_operator.cache import Entry
 from nanodex_operator.cluster import Cluster
@@ -33,6 +32,7 @@ from nanodex_operator.kinds import (
     Resource,
 )
 from nanodex_operator.manifests.engine_pod import selector, server_name
+from nanodex_operator.manifests.events import build_event
 from nanodex_operator.manifests.metadata import SET_GENERATION_ANNOTATION
 from nanodex_operator.metrics import OperatorMetrics
 from nanodex_operator.observe import utc_now

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from nanodex_operator.apply import build_event
+from nanodex_operator.manifests.events import build_event
 from nanodex_operator.snapshot import Event
 
 REGARDING = {
