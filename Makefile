@@ -68,7 +68,16 @@ unit: setup ## the quick tests, on all cores
 
 .PHONY: test
 test: lint unit ## everything that this machine can test; on a cluster too where one is
-	$(BIN)/pytest tests --ignore=tests/unit -m "not gpu and not benchmark"
+	$(MAKE) --no-print-directory --jobs --keep-going $(SUITES)
+
+# Side by side, because each waits for processes of its own about half of the time.
+SUITES := test-integration test-controlplane test-on-nodes
+.PHONY: $(SUITES)
+test-integration: TESTS := tests --ignore=tests/unit --ignore=tests/controlplane --ignore=tests/cluster
+test-controlplane: TESTS := tests/controlplane
+test-on-nodes: TESTS := tests/cluster
+$(SUITES): setup
+	$(BIN)/pytest $(TESTS) -m "not gpu and not benchmark" 2>&1 | sed --unbuffered 's/^/$(@:test-%=%): /'
 
 .PHONY: kube-binaries
 kube-binaries: ## build the Kubernetes of the tests into the cache (a quarter of an hour, once)

@@ -8,7 +8,7 @@ import pytest
 from hack.kind.demo.objects import SYSTEM, TEAM
 from hack.kind.world.repository import bundle_of_sample
 from tests.cluster.faults import Faults
-from tests.cluster.product import EXPERTS, SERVER, Product, conditions
+from tests.cluster.product import EXPERTS, SERVER, Product
 from tests.cluster.world import OTHER_TEAM
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3000)]
@@ -173,53 +173,3 @@ def test_a_new_commit_takes_over_whatever_happens_to_its_training(
     assert spoken == sorted(spoken, key=[old, new].index), "an answer of the old after the new"
     seconds = time.time() - begin
     _costs_no_answer(served, faults, "a new commit takes over", seconds=seconds, since=begin)
-
-
-def test_a_missing_secret_and_a_store_that_is_away_are_waited_for(
-    served: Product, faults: Faults
-) -> None:
-    begin = _pause(served)
-    served.want("late", namespace=OTHER_TEAM, git={"secretRef": {"name": "late-git"}})
-
-    def failure() -> str:
-        entry = served.stage(OTHER_TEAM, "resolve", name="late")
-        return str(entry.get("failure", {}).get("reason", ""))
-
-    try:
-        reason = served.until(lambda: failure() or None, seconds=180)
-        assert reason == "AuthenticationFailed"
-        made = time.time()
-        served.world.apply(served.world.git_secret("late-git", namespace=OTHER_TEAM))
-        nonce = {"spec": {"retryNonce": "the Secret is there"}}
-        served.api.patch(EXPERTS, "late", nonce, namespace=OTHER_TEAM)
-
-        def resolved() -> bool:
-            found = conditions(served.status(OTHER_TEAM, "late"))
-            return found.get("SourceResolved") == "True"
-
-        served.until(resolved, seconds=180)
-        faults.add("git Secret missing, then there", seconds=time.time() - made, lost="none")
-
-        served.world.hide_store(hidden=True)
-        away = time.time()
-        time.sleep(60)
-        assert not served.failures(since=begin)
-        served.world.hide_store(hidden=False)
-        back = time.time()
-
-        def has_dataset() -> bool:
-            found = conditions(served.status(OTHER_TEAM, "late"))
-            assert found.get("Stalled") != "True", served.status(OTHER_TEAM, "late")
-            return found.get("DatasetReady") == "True"
-
-        served.until(has_dataset, seconds=600)
-        faults.add(
-            "store away for a minute during extract",
-            seconds=time.time() - back,
-            lost="none",
-            seen=served.traffic(since=away),
-        )
-    finally:
-        served.world.hide_store(hidden=False)
-        served.drop("late", namespace=OTHER_TEAM)
-    assert not served.failures(since=begin)

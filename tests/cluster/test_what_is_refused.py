@@ -1,40 +1,125 @@
-"""What a cluster or nanodex refuses: a training too long, a quota used up, a hostile repository."""
+"""What a cluster or nanodex refuses, and what an expert says of it until it is given.
+
+All these experts are applied at once: what each waits for is not the others' concern.
+"""
 
 import time
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from hack.kind.world.repository import bundle, commit, git
 from tests.cluster.faults import Faults
-from tests.cluster.product import Product, conditions
+from tests.cluster.product import EXPERTS, Product, conditions
 from tests.cluster.world import OTHER_TEAM
+from tests.controlplane.api import Object
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 # Of every Pod here; no log, status or artifact may show it.
 _MARKER = "root:x:0:0"
+_LABEL = "nanodex.dev/test-room"
+_SECRET = "late-git"
+_LITTLE = {"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"memory": "600Mi"}}
+_ENOUGH = {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "6Gi"}}
+
+
+def _training(*, seed: int, **training: object) -> Object:
+    """Return a training of its own: nobody has trained with this seed before."""
+    return {"training": {"seed": seed, **training}}
+
+
+# Name, what differs in source.git, and what differs in the spec.
+_EXPERTS: list[tuple[str, Object, Object]] = [
+    ("late", {"secretRef": {"name": _SECRET}}, {}),
+    ("no-room", {}, _training(seed=1, pod={"nodeSelector": {_LABEL: "yes"}, "resources": _ENOUGH})),
+    ("too-small", {}, _training(seed=2, pod={"resources": _LITTLE})),
+    # Longer than a minute with these; its clock begins once it runs.
+    ("endless", {}, _training(seed=3, epochs=60, activeDeadline="1m")),
+]
+
+
+@pytest.fixture(scope="module")
+def refused(served: Product) -> Iterator[Product]:
+    """The product, with all experts that miss something."""
+    for name, git_, spec in _EXPERTS:
+        served.want(name, namespace=OTHER_TEAM, git=git_, spec=spec)
+    try:
+        yield served
+    finally:
+        for name, *_ in _EXPERTS:
+            served.drop(name, namespace=OTHER_TEAM)
+
+
+def _trained(served: Product, name: str) -> bool:
+    return served.stage(OTHER_TEAM, "train", name).get("state") == "Succeeded"
+
+
+def _resolved(served: Product, name: str) -> bool:
+    return conditions(served.status(OTHER_TEAM, name)).get("SourceResolved") == "True"
+
+
+def _retry(served: Product, name: str, *, because: str) -> None:
+    served.api.patch(EXPERTS, name, {"spec": {"retryNonce": because}}, namespace=OTHER_TEAM)
+
+
+def test_a_missing_secret_is_named_and_waited_for(refused: Product, faults: Faults) -> None:
+    def failure() -> str:
+        entry = refused.stage(OTHER_TEAM, "resolve", "late")
+        return str(entry.get("failure", {}).get("reason", ""))
+
+    assert refused.until(lambda: failure() or None, seconds=180) == "AuthenticationFailed"
+    made = time.time()
+    refused.world.apply(refused.world.git_secret(_SECRET, namespace=OTHER_TEAM))
+    _retry(refused, "late", because="the Secret is there")
+    refused.until(lambda: _resolved(refused, "late"), seconds=180)
+    faults.add("git Secret missing, then there", seconds=time.time() - made, lost="none")
+
+
+def test_a_training_that_no_node_takes_begins_once_one_does(
+    refused: Product, faults: Faults
+) -> None:
+    node = refused.world.nodes.keeper
+    why = refused.until(lambda: refused.stalled(OTHER_TEAM, "no-room"), seconds=300)
+    assert why["reason"] == "Unschedulable"
+    assert "node" in why["message"]
+    begin = time.time()
+    refused.api.patch("v1/nodes", node, {"metadata": {"labels": {_LABEL: "yes"}}})
+    try:
+        refused.until(lambda: _trained(refused, "no-room"), seconds=600)
+    finally:
+        refused.api.patch("v1/nodes", node, {"metadata": {"labels": {_LABEL: None}}})
+    assert refused.stage(OTHER_TEAM, "train", "no-room")["attempts"] == 1
+    faults.add("no node for the training", seconds=time.time() - begin, lost="none")
+
+
+def test_a_training_that_ran_out_of_memory_says_so_and_runs_again_with_more(
+    refused: Product, faults: Faults
+) -> None:
+    why = refused.until(lambda: refused.stalled(OTHER_TEAM, "too-small"), seconds=600)
+    assert why["reason"] == "OOMKilled"
+    assert "Raise the memory limit" in why["message"]
+    assert "retryNonce" in why["message"]
+    begin = time.time()
+    more = _training(seed=2, pod={"resources": _ENOUGH})
+    refused.want("too-small", namespace=OTHER_TEAM, spec=more)
+    _retry(refused, "too-small", because="more memory")
+    refused.until(lambda: _trained(refused, "too-small"), seconds=600)
+    faults.add("trainer out of memory", seconds=time.time() - begin, lost="the attempt")
 
 
 def test_a_training_that_takes_too_long_is_ended_and_says_so(
-    served: Product, faults: Faults
+    refused: Product, faults: Faults
 ) -> None:
-    # Longer than a minute with these; its clock begins once it runs.
-    long = {"epochs": 60, "seed": 3, "activeDeadline": "1m"}
-    served.want("endless", namespace=OTHER_TEAM, spec={"training": long})
-    try:
-        served.until(
-            lambda: served.stage(OTHER_TEAM, "train", "endless").get("state") == "Running",
-            seconds=600,
-        )
-        begin = time.time()
-        why = served.until(lambda: served.stalled(OTHER_TEAM, "endless"), seconds=300)
-        assert why["reason"] == "DeadlineExceeded"
-        assert "activeDeadline" in why["message"]
-        took = time.time() - begin
-        assert took >= 55
-        faults.add("deadline of a training", seconds=took, lost="the training, as wanted")
-    finally:
-        served.drop("endless", namespace=OTHER_TEAM)
+    why = refused.until(lambda: refused.stalled(OTHER_TEAM, "endless"), seconds=600)
+    assert why["reason"] == "DeadlineExceeded"
+    assert "activeDeadline" in why["message"]
+    entry = refused.stage(OTHER_TEAM, "train", "endless")
+    began, ended = (datetime.fromisoformat(entry[at]) for at in ("startedAt", "finishedAt"))
+    took = (ended - began).total_seconds()
+    assert 55 <= took <= 120
+    faults.add("deadline of a training", seconds=took, lost="the training, as wanted")
 
 
 def test_a_quota_is_waited_for(served: Product, faults: Faults) -> None:
@@ -56,13 +141,8 @@ def test_a_quota_is_waited_for(served: Product, faults: Faults) -> None:
     finally:
         served.api.delete("v1/resourcequotas", "no-jobs", namespace=OTHER_TEAM)
     begin = time.time()
-
-    def resolved() -> bool:
-        found = conditions(served.status(OTHER_TEAM, "waiting"))
-        return found.get("SourceResolved") == "True"
-
     try:
-        served.until(resolved, seconds=300)
+        served.until(lambda: _resolved(served, "waiting"), seconds=300)
         faults.add("quota used up, then free", seconds=time.time() - begin, lost="none")
     finally:
         served.drop("waiting", namespace=OTHER_TEAM)

@@ -6,10 +6,10 @@ from typing import Any
 from hack.kind.world.manifests import Object, task
 
 POD = "traffic"
-# A second apart, for the engine has two cores with everybody else. Nothing is tried again.
+# A second apart and for one token, for two cores are all there is. Nothing is tried again.
 _ASK = """\
 import json, os, time, urllib.error, urllib.request
-body = json.dumps({"model": os.environ["MODEL"], "max_tokens": 4, "temperature": 0,
+body = json.dumps({"model": os.environ["MODEL"], "max_tokens": 1, "temperature": 0,
                    "messages": [{"role": "user", "content": "What is `Zone`?"}]}).encode()
 headers = {"Authorization": "Bearer " + os.environ["NANODEX_API_KEY"],
            "Content-Type": "application/json"}
