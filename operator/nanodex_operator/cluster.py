@@ -1,4 +1,4 @@
-"""The API server: the only module that knows the Kubernetes client.
+"""The API server: with `account` the only module that knows the Kubernetes client.
 
 Objects are plain dictionaries, as `kubectl get -o json` shows them. A request is tried again while
 the API server is away or asks for patience; whatever else it says is a `ClusterError`. Every write
@@ -7,16 +7,12 @@ may be repeated: names are deterministic, and whoever must not be overwritten is
 
 import json
 import logging
-import os
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.config import load_kube_config
+from kubernetes.aio.client import ApiClient
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -25,6 +21,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from nanodex_operator.account import Account
 from nanodex_operator.kinds import Resource
 from nanodex_operator.metrics import OperatorMetrics
 from nanodex_operator.readings import Object
@@ -33,7 +30,6 @@ from nanodex_operator.refusals import ClusterError, NotFound, Unavailable, refus
 PATIENCE_SECONDS = 30.0
 FIELD_MANAGER = "nanodex-operator"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
-_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 # Objects of one answer.
 PAGE = 250
@@ -41,92 +37,47 @@ PAGE = 250
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Login:
-    """Who we are and where, for another client of the same API server."""
-
-    server: str
-    ca_path: str | None
-    insecure: bool
-    scheme: str | None
-    token: str | None
-    certificate_path: str | None
-    private_key_path: str | None
-
-
 class Cluster:
     """Requests of one operator, counted.
 
     Args:
-        configuration: the client's, see `connect`.
+        account: who asks, and where.
         metrics: counts requests.
-        token_file: holds the token of each request; None: the configuration does.
         patience_seconds: how long one request is tried again.
     """
 
     def __init__(
         self,
-        configuration: Configuration,
+        account: Account,
         *,
         metrics: OperatorMetrics,
-        token_file: Path | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        self._configuration = configuration
-        self._token_file = token_file
-        self._client = ApiClient(configuration)
+        self.account = account
+        self._server = account.configuration.host
+        self._client = ApiClient(account.configuration)
         self._metrics = metrics
         self._patience = patience_seconds
 
     @classmethod
     async def connect(
         cls,
-        environment: Mapping[str, str] = os.environ,
+        environment: Mapping[str, str],
         *,
         metrics: OperatorMetrics,
-        account: Path = _ACCOUNT,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> Self:
-        """Log in with the file that KUBECONFIG names, else with the Pod's ServiceAccount.
-
-        The token of a ServiceAccount is read for each request: kubelets replace it, and the
-        client's own loader would send the old one for another minute.
+        """Return a client with the account that `Account.find` finds.
 
         Raises:
-            KeyError: there is neither KUBECONFIG nor a Pod.
+            KeyError: there is none.
         """
-        configuration, token_file = Configuration(), None
-        if environment.get("KUBECONFIG"):
-            await load_kube_config(environment["KUBECONFIG"], client_configuration=configuration)
-        else:
-            host = environment["KUBERNETES_SERVICE_HOST"]
-            host = f"[{host}]" if ":" in host else host
-            configuration.host = f"https://{host}:{environment['KUBERNETES_SERVICE_PORT']}"
-            configuration.ssl_ca_cert = str(account / "ca.crt")
-            token_file = account / "token"
-        return cls(
-            configuration,
-            metrics=metrics,
-            token_file=token_file,
-            patience_seconds=patience_seconds,
-        )
+        account = await Account.find(environment)
+        return cls(account, metrics=metrics, patience_seconds=patience_seconds)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
-
-    async def login(self) -> Login:
-        """Return the present login, with a token that was just read."""
-        scheme, _, token = (await self._authorization()).rpartition(" ")
-        return Login(
-            server=self._configuration.host,
-            ca_path=self._configuration.ssl_ca_cert,
-            insecure=not self._configuration.verify_ssl,
-            scheme=scheme or None,
-            token=token or None,
-            certificate_path=self._configuration.cert_file,
-            private_key_path=self._configuration.key_file,
-        )
 
     async def get(self, resource: Resource, name: str, *, namespace: str = "") -> Object:
         """Return an object.
@@ -267,7 +218,7 @@ class Cluster:
         content_type: str = "application/json",
     ) -> Object:
         """Send one request, again and again while that may help."""
-        url = self._configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        url = self._server + path + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": "nanodex-operator"}
         retrying = AsyncRetrying(
             stop=stop_after_delay(self._patience),
@@ -291,7 +242,7 @@ class Cluster:
     async def _send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: Object | None
     ) -> tuple[int, Object]:
-        authorization = await self._authorization()
+        authorization = await self.account.authorization()
         own = dict(headers) | ({"Authorization": authorization} if authorization else {})
         try:
             response = await self._client.call_api(
@@ -299,28 +250,10 @@ class Cluster:
             )
             data = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"no answer from {self._configuration.host}: {error!r}") from error
+            raise Unavailable(f"no answer from {self._server}: {error!r}") from error
         if 200 <= response.status < 300:
             return response.status, json.loads(data)
         raise refusal(response.status, data, retry_after=response.headers.get("Retry-After"))
-
-    async def _authorization(self) -> str:
-        """Return the value of the header; empty where a certificate says who we are.
-
-        Raises:
-            Unavailable: the token is missing; the kubelet is about to write it.
-        """
-        if self._token_file is not None:
-            return _bearer(self._token_file)
-        found: str | None = await self._configuration.get_api_key_with_prefix("BearerToken")
-        return (found or "").strip()
-
-
-def _bearer(path: Path) -> str:
-    try:
-        return f"Bearer {path.read_text().strip()}"
-    except OSError as error:
-        raise Unavailable(f"the ServiceAccount's token cannot be read: {error}") from error
 
 
 _METHODS = {

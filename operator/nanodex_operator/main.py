@@ -12,7 +12,8 @@ from typing import Any, cast
 
 import kopf
 
-from nanodex_operator.cluster import PAGE, Cluster
+from nanodex_operator.account import Account
+from nanodex_operator.cluster import PAGE
 from nanodex_operator.intake import Intake
 from nanodex_operator.kinds import CODE_EXPERTS, JOBS, MODEL_SERVERS, NAMESPACES, PODS, Resource
 from nanodex_operator.manifests.metadata import EXPERT_LABEL
@@ -30,7 +31,7 @@ Handler = Callable[[Object], None]
 async def serve(
     intake: Intake,
     *,
-    cluster: Cluster,
+    account: Account,
     settings: Settings,
     shown: Callable[[bool], None],
     stop: asyncio.Event,
@@ -39,7 +40,7 @@ async def serve(
 
     Args:
         intake: is handed what the watches show.
-        cluster: logs in.
+        account: logs in.
         settings: which namespaces.
         shown: is called with each event; True for one that a listing brought.
         stop: ends it.
@@ -48,7 +49,7 @@ async def serve(
         Exception: a watch failed in a way that only a new process can mend.
     """
     registry = kopf.OperatorRegistry()
-    _log_in(registry, cluster)
+    _log_in(registry, account)
     handlers: tuple[tuple[Resource, Handler, Handler], ...] = (
         (CODE_EXPERTS, intake.see_expert, intake.lose_expert),
         (JOBS, intake.see_job, intake.lose_job),
@@ -101,7 +102,7 @@ def _let_go(body: kopf.Body) -> None:
     body["metadata"].pop("managedFields", None)
 
 
-def _log_in(registry: kopf.OperatorRegistry, cluster: Cluster) -> None:
+def _log_in(registry: kopf.OperatorRegistry, account: Account) -> None:
     # kopf takes no login that equals one that was refused, but a token may work again later.
     counter, last = itertools.count(), float("-inf")
 
@@ -110,7 +111,7 @@ def _log_in(registry: kopf.OperatorRegistry, cluster: Cluster) -> None:
         nonlocal last
         await asyncio.sleep(max(0.0, last + _LOGIN_PAUSE_SECONDS - time.monotonic()))
         last = time.monotonic()
-        login = await cluster.login()
+        login = await account.login()
         return kopf.ConnectionInfo(
             server=login.server,
             ca_path=login.ca_path,

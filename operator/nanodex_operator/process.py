@@ -189,7 +189,7 @@ class Operator:
             if await _unless(stop, self._begin(intake)):
                 await serve(
                     intake,
-                    cluster=self._cluster,
+                    account=self._cluster.account,
                     settings=self._settings,
                     shown=self._shown,
                     stop=stop,

@@ -249,38 +249,3 @@ async def test_a_group_that_is_not_served_has_no_resources(
 
     assert await cluster.served("nanodex.dev/v1alpha1") == frozenset()
     assert await cluster.served("nanodex.dev/v1alpha1") == {"codeexperts"}
-
-
-async def test_the_token_of_a_service_account_is_read_for_each_request(
-    tmp_path: Path, metrics: OperatorMetrics
-) -> None:
-    environment = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"}
-    (tmp_path / "ca.crt").write_text(_certificate())
-    token = tmp_path / "token"
-    token.write_text("first\n")
-    cluster = await Cluster.connect(
-        environment, metrics=metrics, account=tmp_path, patience_seconds=0
-    )
-    try:
-        before = await cluster.login()
-        token.write_text("second")
-        after = await cluster.login()
-        token.unlink()
-        with pytest.raises(Unavailable, match="token cannot be read"):
-            await cluster.login()
-    finally:
-        await cluster.close()
-
-    assert before.server == "https://[fd00::1]:443"
-    assert (before.scheme, before.token, after.token) == ("Bearer", "first", "second")
-
-
-async def test_there_must_be_a_login(metrics: OperatorMetrics) -> None:
-    with pytest.raises(KeyError, match="KUBERNETES_SERVICE_HOST"):
-        await Cluster.connect({}, metrics=metrics)
-
-
-def _certificate() -> str:
-    import ssl
-
-    return ssl.DER_cert_to_PEM_cert(ssl.create_default_context().get_ca_certs(True)[0])
