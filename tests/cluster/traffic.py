@@ -6,11 +6,12 @@ from typing import Any
 from hack.kind.world.manifests import Object, task
 
 POD = "traffic"
-# A second apart and for one token, for two cores are all there is. Nothing is tried again.
+# A second apart, a few words for one token: two cores are all there is. Nothing is tried again.
 _ASK = """\
 import json, os, time, urllib.error, urllib.request
 body = json.dumps({"model": os.environ["MODEL"], "max_tokens": 1, "temperature": 0,
-                   "messages": [{"role": "user", "content": "What is `Zone`?"}]}).encode()
+                   "messages": [{"role": "system", "content": ""},
+                                {"role": "user", "content": "Zone?"}]}).encode()
 headers = {"Authorization": "Bearer " + os.environ["NANODEX_API_KEY"],
            "Content-Type": "application/json"}
 while True:
