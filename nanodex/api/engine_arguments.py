@@ -22,6 +22,9 @@ TARGET_MODULES = (
     "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
 )  # fmt: skip
 
+KV_CACHE_OPTION = "--kv-cache-memory-bytes"
+EXECUTOR_OPTION = "--distributed-executor-backend"
+
 _ENVIRONMENT = {
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
     "VLLM_NO_USAGE_STATS": "1",
@@ -101,9 +104,13 @@ def engine_arguments(settings: EngineSettings) -> tuple[str, ...]:
     ]  # fmt: skip
     if cpu:
         # With adapters the CPU build compiles nothing in any case; saying so skips its preparation.
-        # Left to itself it takes half of the machine's memory for the KV cache.
+        # Left to itself it takes half of the machine's memory for the KV cache, and gives the model
+        # a process of its own: one more start of Python and torch, a GB, and the engine's core,
+        # which waits for that process in a loop. Where it says `uni` it means that, too.
         arguments += [
-            "--enforce-eager", "--kv-cache-memory-bytes", str(settings.kv_cache_bytes),
+            "--enforce-eager",
+            KV_CACHE_OPTION, str(settings.kv_cache_bytes),
+            EXECUTOR_OPTION, "vllm.v1.executor.uniproc_executor.UniProcExecutor",
         ]  # fmt: skip
     elif settings.max_cached > settings.max_loaded:
         arguments += ["--max-cpu-loras", str(settings.max_cached)]

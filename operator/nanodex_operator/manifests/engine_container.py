@@ -9,6 +9,8 @@ from typing import Any
 
 from nanodex.api.engine_arguments import (
     ENGINE_MODULE,
+    EXECUTOR_OPTION,
+    KV_CACHE_OPTION,
     Device,
     EngineSettings,
     engine_arguments,
@@ -30,7 +32,8 @@ ADAPTERS = "/adapters"
 
 # The operator does not know the base model's sizes; this is 9000 tokens of a 7B model in float32.
 _CPU_KV_CACHE_BYTES = 1 << 30
-_KV_CACHE_OPTION = "--kv-cache-memory-bytes"
+# How much room and how many processes: the administrator knows the node. All else of ours counts.
+_CHOSEN_BY_ADMINISTRATOR = frozenset({KV_CACHE_OPTION, EXECUTOR_OPTION})
 # Reading a large model from a slow volume takes its time.
 _START_SECONDS = 1800
 _PROBE_SECONDS = 5
@@ -135,8 +138,9 @@ def _arguments(server: ModelServer) -> Iterable[str]:
     """What the administrator adds comes first: where both say something, ours counts."""
     ours = engine_arguments(engine_settings(server))
     extra = server.spec.engine.extra_args
-    if any(word.split("=")[0] == _KV_CACHE_OPTION for word in extra) and _KV_CACHE_OPTION in ours:
-        at = ours.index(_KV_CACHE_OPTION)
+    named = {word.split("=")[0] for word in extra}
+    for option in _CHOSEN_BY_ADMINISTRATOR & named & set(ours):
+        at = ours.index(option)
         ours = ours[:at] + ours[at + 2 :]
     return (*extra, *ours)
 

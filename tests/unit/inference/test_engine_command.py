@@ -45,7 +45,8 @@ def test_the_command_line_of_a_cpu_engine() -> None:
         "--dtype float32 --max-model-len 2048 --enable-lora --max-loras 4 --max-lora-rank 32 "
         "--lora-target-modules q_proj k_proj v_proj o_proj gate_proj up_proj down_proj "
         "--generation-config vllm --disable-uvicorn-access-log --disable-fastapi-docs "
-        "--enforce-eager --kv-cache-memory-bytes 754974720"
+        "--enforce-eager --kv-cache-memory-bytes 754974720 "
+        "--distributed-executor-backend vllm.v1.executor.uniproc_executor.UniProcExecutor"
     )
 
 

@@ -183,11 +183,16 @@ def test_how_an_engine_on_a_cpu_waits_is_the_administrators_choice() -> None:
     assert rounds(gpu_server()) == []
 
 
-def test_another_size_of_the_kv_cache_takes_the_place_of_ours() -> None:
-    server = make_server(engine={"extraArgs": ["--kv-cache-memory-bytes", "5"]})
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--kv-cache-memory-bytes", "5"), ("--distributed-executor-backend", "mp")],
+)
+def test_room_and_processes_on_a_cpu_are_the_administrators_choice(option: str, value: str) -> None:
+    server = make_server(engine={"extraArgs": [option, value]})
 
-    assert engine(server)["args"].count("--kv-cache-memory-bytes") == 1
-    assert engine(server)["args"][:2] == ["--kv-cache-memory-bytes", "5"]
+    assert engine(make_server())["args"].count(option) == 1
+    assert engine(server)["args"].count(option) == 1
+    assert engine(server)["args"][:2] == [option, value]
 
 
 def test_the_agent_starts_first_without_waiting_for_the_engine() -> None:
