@@ -18,7 +18,7 @@ from nanodex.api.engine_arguments import (
     served_dtype,
 )
 from nanodex.api.model_server import ModelServer
-from nanodex_operator.manifests.resources import SHARED_CORES, wants_gpu
+from nanodex_operator.manifests.resources import threads_of, wants_gpu
 from nanodex_operator.settings import Settings
 
 ENGINE = "engine"
@@ -162,9 +162,10 @@ def _environment(server: ModelServer, *, device: Device) -> list[dict[str, Any]]
         for entry in server.spec.engine.env
         if entry.get("name") not in _WITHHELD and entry.get("name") not in ours
     ]
+    entries = [{"name": name, "value": value} for name, value in ours.items()]
     if device == "cpu":
-        # How to wait is the administrator's choice.
+        # How many threads there are and how they wait is the administrator's choice.
         named = {entry.get("name") for entry in kept}
-        chosen = {name: value for name, value in SHARED_CORES.items() if name not in named}
-        ours = {**ours, **chosen}
-    return [*kept, *({"name": name, "value": value} for name, value in ours.items())]
+        threads = threads_of(server.spec.pod.resources, container=ENGINE)
+        entries += [entry for entry in threads if entry["name"] not in named]
+    return [*kept, *entries]

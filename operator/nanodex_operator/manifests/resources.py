@@ -13,8 +13,9 @@ not its neighbours. CPU has no limit: an idle core is of use, and half of one
 lets a stage of seconds find room on a small node beside an engine.
 
 So two Pods of torch may want the same cores. Threads of OpenMP wait for each other by spinning, on
-a core that another Pod could use; here they give up after 2,000 rounds. docs/operate.md has what
-that gives and costs.
+a core that another Pod could use; here they give up after 2,000 rounds. Where a user does limit the
+CPU there are no more threads than that: OpenMP itself would start one for each core of the node.
+docs/operate.md has what both give and cost.
 """
 
 from collections.abc import Mapping
@@ -22,8 +23,6 @@ from typing import Any
 
 from nanodex.api.stages import Task
 
-# Of libgomp, which torch brings; for containers that compute on a CPU.
-SHARED_CORES = {"GOMP_SPINCOUNT": "2000"}
 # More of them need more memory; extract.workers says so.
 PARSER_PROCESSES = 2
 
@@ -62,3 +61,18 @@ def wants_gpu(wanted: Mapping[str, Any]) -> bool:
     """Return whether `resources` name an NVIDIA device, whole or a slice of one."""
     limits, requests = wanted.get("limits") or {}, wanted.get("requests") or {}
     return any(name.startswith("nvidia.com/") for name in (*limits, *requests))
+
+
+def threads_of(wanted: Mapping[str, Any], *, container: str) -> list[dict[str, Any]]:
+    """Return how OpenMP behaves in a container that computes on a CPU, as its environment.
+
+    Args:
+        wanted: its `resources`.
+        container: its name.
+    """
+    entries: list[dict[str, Any]] = [{"name": "GOMP_SPINCOUNT", "value": "2000"}]
+    if "cpu" in (wanted.get("limits") or {}):
+        # Rounded up to whole cores by the kubelet.
+        limit = {"containerName": container, "resource": "limits.cpu", "divisor": "1"}
+        entries.append({"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": limit}})
+    return entries

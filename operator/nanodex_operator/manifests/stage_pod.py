@@ -12,7 +12,7 @@ from nanodex.api.code_expert import CodeExpert
 from nanodex.api.identity import Pinned
 from nanodex.api.stages import StageName, Task
 from nanodex_operator.manifests.metadata import EXPERT_ANNOTATION
-from nanodex_operator.manifests.resources import SHARED_CORES, resources_of, wants_gpu
+from nanodex_operator.manifests.resources import resources_of, threads_of, wants_gpu
 from nanodex_operator.settings import Settings
 
 CONTAINER = "stage"
@@ -150,8 +150,6 @@ def _environment(
 ) -> list[dict[str, Any]]:
     # Nothing but these two folders can be written.
     values = {"HOME": "/tmp", "HF_HOME": f"{_CACHE}/hub", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    if task in _PLACED_BY_USER and not wants_gpu(expert.spec.training.pod.resources):
-        values |= SHARED_CORES
     if task is not Task.RESOLVE:
         if settings.store_endpoint:
             values["AWS_ENDPOINT_URL_S3"] = settings.store_endpoint
@@ -170,6 +168,9 @@ def _environment(
     environment: list[dict[str, Any]] = [
         {"name": name, "value": _literal(value)} for name, value in values.items()
     ]
+    wanted = expert.spec.training.pod.resources
+    if task in _PLACED_BY_USER and not wants_gpu(wanted):
+        environment += threads_of(wanted, container=CONTAINER)
     if rendezvous:
         index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
         environment.append({"name": "RANK", "valueFrom": {"fieldRef": {"fieldPath": index}}})

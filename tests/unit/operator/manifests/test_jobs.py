@@ -143,6 +143,15 @@ def test_what_computes_on_a_cpu_leaves_its_cores_to_others_while_it_waits() -> N
         assert "GOMP_SPINCOUNT" not in environment(task, training={"pod": GPU})
 
 
+def test_a_limit_of_the_cpu_is_one_of_threads_too() -> None:
+    limited = {"pod": {"resources": {"limits": {"cpu": "1500m"}}}}
+    for task in (Task.TRAIN, Task.EVALUATE):
+        entries = container(task, training=limited)["env"]
+        [threads] = [entry for entry in entries if entry["name"] == "OMP_NUM_THREADS"]
+        assert threads["valueFrom"]["resourceFieldRef"]["resource"] == "limits.cpu"
+        assert "OMP_NUM_THREADS" not in environment(task)
+
+
 def test_each_task_gets_those_secrets_alone_that_it_uses() -> None:
     used = {}
     for task in Task:

@@ -183,6 +183,18 @@ def test_how_an_engine_on_a_cpu_waits_is_the_administrators_choice() -> None:
     assert rounds(gpu_server()) == []
 
 
+def test_a_limit_of_the_cpu_is_one_of_threads_unless_the_administrator_says_otherwise() -> None:
+    def threads(**engine_spec: object) -> list[dict[str, Any]]:
+        limited = {"resources": {"limits": {"cpu": "2"}}}
+        env = engine(make_server(pod=limited, engine=engine_spec))["env"]
+        return [entry for entry in env if entry["name"] == "OMP_NUM_THREADS"]
+
+    [limit] = threads()
+    assert limit["valueFrom"]["resourceFieldRef"]["resource"] == "limits.cpu"
+    chosen = {"name": "OMP_NUM_THREADS", "value": "1"}
+    assert threads(env=[chosen]) == [chosen]
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("--kv-cache-memory-bytes", "5"), ("--distributed-executor-backend", "mp")],
