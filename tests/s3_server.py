@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+
+from tests.pausing import pause, resume
 
 ACCESS_KEY = "nanodex-test"
 SECRET_KEY = "nanodex-test-secret"
@@ -92,12 +93,12 @@ class S3Server:
     def pause(self) -> None:
         """Stop the server from answering while its connections stay open."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
+        pause(self.process)
 
     def resume(self) -> None:
         """Let a paused server go on."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
+        resume(self.process)
 
     def client(self) -> "boto3.client":
         """Return a client of its own for the tests' own looks into the store."""

@@ -15,6 +15,7 @@ import httpx
 
 from tests.controlplane.api import eventually
 from tests.controlplane.processes import ProcessGroup
+from tests.pausing import pause, resume
 
 ROOT = Path(__file__).parents[2]
 _START_SECONDS = 60.0
@@ -90,12 +91,12 @@ class OperatorProcess:
     def pause(self) -> None:
         """Let it do nothing while its connections stay open."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        pause(self._process)
 
     def resume(self) -> None:
         """Let it go on."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        resume(self._process)
 
     @property
     def pid(self) -> int:

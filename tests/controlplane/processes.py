@@ -1,12 +1,13 @@
 """Server processes that end with the test process, whatever it ends by."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from tests.pausing import pause, resume
 
 # Waits until its input ends, which it does when the test process is gone, and ends its group.
 _GUARD = "import os, signal, sys; sys.stdin.read(); os.killpg(0, signal.SIGKILL)"
@@ -86,12 +87,12 @@ class Server:
     def pause(self) -> None:
         """Stop answering while connections stay open."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        pause(self._process)
 
     def resume(self) -> None:
         """Go on."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
+            resume(self._process)
 
     def tail(self, *, lines: int = 30) -> str:
         """Return the end of the log, and where the rest is."""
