@@ -37,10 +37,13 @@ class Nodes:
 
     def is_ready(self, node: str) -> bool:
         """Tell whether the control plane has lately heard from a node."""
-        status: Object = self._api.get("v1/nodes", node)["status"]
-        return any(
-            one["type"] == "Ready" and one["status"] == "True" for one in status["conditions"]
-        )
+        return is_ready(self._api.get("v1/nodes", node))
+
+
+def is_ready(thing: Object) -> bool:
+    """Tell whether a node or a Pod says that it is ready."""
+    conditions = thing["status"].get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def _name(node: Object) -> str:

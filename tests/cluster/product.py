@@ -226,7 +226,7 @@ class Product:
         ).strip()
 
     def push(self, bundle: bytes) -> None:
-        """Give the git server other commits; it is away while its Pod starts anew."""
+        """Give the git server other commits; it is away for a moment."""
         self.world.reseed({"parcelry": bundle})
 
 

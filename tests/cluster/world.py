@@ -28,7 +28,7 @@ from hack.kind.world.manifests import (
     s3_store,
     secret,
 )
-from tests.cluster.nodes import HOSTNAME, Nodes
+from tests.cluster.nodes import HOSTNAME, Nodes, is_ready
 from tests.cluster.ssh import SshKeys
 from tests.controlplane.api import Api, Object
 from tests.controlplane.certificates import Authority
@@ -123,13 +123,22 @@ class World:
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
     def reseed(self, bundles: Mapping[str, bytes]) -> None:
-        """Give the git server other commits: a new Pod of it begins with them."""
+        """Give the git server other commits: a new Pod of it begins with them, and is waited for."""
         data = {f"{name}.bundle": base64.b64encode(one).decode() for name, one in bundles.items()}
         self.api.patch("v1/configmaps", "git-seed", {"binaryData": data}, namespace=WORLD)
-        for pod in self.api.find_all(
-            "v1/pods", namespace=WORLD, labels="app.kubernetes.io/name=git"
-        ):
-            self.api.delete("v1/pods", pod["metadata"]["name"], namespace=WORLD)
+        former = {pod["metadata"]["name"] for pod in self._git_pods()}
+        for name in former:
+            self.api.delete("v1/pods", name, namespace=WORLD, grace_seconds=0)
+
+        def replaced() -> bool:
+            pods = {pod["metadata"]["name"]: is_ready(pod) for pod in self._git_pods()}
+            return not former & set(pods) and any(pods.values())
+
+        self._until(replaced, "a new git server", namespace=WORLD)
+
+    def _git_pods(self) -> list[Object]:
+        labels = "app.kubernetes.io/name=git"
+        return self.api.find_all("v1/pods", namespace=WORLD, labels=labels)
 
     def hide_store(self, *, hidden: bool) -> None:
         """Take the store off the network, or put it back: a Pod of it that ends forgets."""
