@@ -123,7 +123,7 @@ class World:
         return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
     def reseed(self, bundles: Mapping[str, bytes]) -> None:
-        """Give the git server other commits: a new Pod of it begins with them, and is waited for."""
+        """Give the git server other commits, and wait for the Pod that begins with them."""
         data = {f"{name}.bundle": base64.b64encode(one).decode() for name, one in bundles.items()}
         self.api.patch("v1/configmaps", "git-seed", {"binaryData": data}, namespace=WORLD)
         former = {pod["metadata"]["name"] for pod in self._git_pods()}
