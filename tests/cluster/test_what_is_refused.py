@@ -43,13 +43,18 @@ _EXPERTS: list[tuple[str, Object, Object]] = [
 @pytest.fixture(scope="module")
 def refused(served: Product) -> Iterator[Product]:
     """The product, with all experts that miss something."""
-    for name, git_, spec in _EXPERTS:
-        served.want(name, namespace=OTHER_TEAM, git=git_, spec=spec)
     try:
+        for name, git_, spec in _EXPERTS:
+            served.want(name, namespace=OTHER_TEAM, git=git_, spec=spec)
         yield served
     finally:
         for name, *_ in _EXPERTS:
             served.drop(name, namespace=OTHER_TEAM)
+
+
+def _why_stalled(served: Product, name: str) -> dict[str, str]:
+    """Wait until an expert says that nothing goes on; returns the condition that says why."""
+    return served.until(lambda: served.stalled(OTHER_TEAM, name), seconds=600)
 
 
 def _trained(served: Product, name: str) -> bool:
@@ -69,19 +74,21 @@ def test_a_missing_secret_is_named_and_waited_for(refused: Product, faults: Faul
         entry = refused.stage(OTHER_TEAM, "resolve", "late")
         return str(entry.get("failure", {}).get("reason", ""))
 
+    begin = time.time()
     assert refused.until(lambda: failure() or None, seconds=180) == "AuthenticationFailed"
     made = time.time()
     refused.world.apply(refused.world.git_secret(_SECRET, namespace=OTHER_TEAM))
     _retry(refused, "late", because="the Secret is there")
     refused.until(lambda: _resolved(refused, "late"), seconds=180)
     faults.add("git Secret missing, then there", seconds=time.time() - made, lost="none")
+    assert not refused.failures(since=begin)
 
 
 def test_a_training_that_no_node_takes_begins_once_one_does(
     refused: Product, faults: Faults
 ) -> None:
     node = refused.world.nodes.keeper
-    why = refused.until(lambda: refused.stalled(OTHER_TEAM, "no-room"), seconds=300)
+    why = _why_stalled(refused, "no-room")
     assert why["reason"] == "Unschedulable"
     assert "node" in why["message"]
     begin = time.time()
@@ -97,7 +104,7 @@ def test_a_training_that_no_node_takes_begins_once_one_does(
 def test_a_training_that_ran_out_of_memory_says_so_and_runs_again_with_more(
     refused: Product, faults: Faults
 ) -> None:
-    why = refused.until(lambda: refused.stalled(OTHER_TEAM, "too-small"), seconds=600)
+    why = _why_stalled(refused, "too-small")
     assert why["reason"] == "OOMKilled"
     assert "Raise the memory limit" in why["message"]
     assert "retryNonce" in why["message"]
@@ -112,13 +119,13 @@ def test_a_training_that_ran_out_of_memory_says_so_and_runs_again_with_more(
 def test_a_training_that_takes_too_long_is_ended_and_says_so(
     refused: Product, faults: Faults
 ) -> None:
-    why = refused.until(lambda: refused.stalled(OTHER_TEAM, "endless"), seconds=600)
+    why = _why_stalled(refused, "endless")
     assert why["reason"] == "DeadlineExceeded"
     assert "activeDeadline" in why["message"]
     entry = refused.stage(OTHER_TEAM, "train", "endless")
     began, ended = (datetime.fromisoformat(entry[at]) for at in ("startedAt", "finishedAt"))
     took = (ended - began).total_seconds()
-    assert 55 <= took <= 120
+    assert took >= 55
     faults.add("deadline of a training", seconds=took, lost="the training, as wanted")
 
 
@@ -135,7 +142,7 @@ def test_a_quota_is_waited_for(served: Product, faults: Faults) -> None:
             seconds=60,
         )
         served.want("waiting", namespace=OTHER_TEAM)
-        why = served.until(lambda: served.stalled(OTHER_TEAM, "waiting"), seconds=120)
+        why = _why_stalled(served, "waiting")
         assert why["reason"] == "JobRefused"
         assert "exceeded quota: no-jobs" in why["message"]
     finally:
