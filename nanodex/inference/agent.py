@@ -7,25 +7,25 @@ passed on: the agent writes a request of its own to one of two fixed addresses.
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
+import aiohttp
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from nanodex.api.agent_report import EngineState
 from nanodex.api.desired import BASE_MODEL_NAME
 from nanodex.inference.access import Access, Client, Everybody
-from nanodex.inference.answer import ask_engine, public_stream
+from nanodex.inference.answer import ask_engine, public_stream, unless_gone
 from nanodex.inference.audit import Entry
-from nanodex.inference.directory import Directory, NotReady, UnknownModel
-from nanodex.inference.engine_client import EngineClient, EngineUnreachable
+from nanodex.inference.directory import Directory, NotReady, Route, UnknownModel
+from nanodex.inference.engine_client import EngineAbsent, EngineClient, EngineUnreachable
+from nanodex.inference.exact_paths import exact_app
 from nanodex.inference.messages import (
     BadRequest,
     Protocol,
@@ -154,21 +154,8 @@ class Agent:
                 code="permission_denied",
                 param="model",
             )
-        try:
-            route = await self.directory.find(model)
-        except UnknownModel:
-            models = ", ".join(await self._models_for(request))
-            raise Refusal(
-                404,
-                f"the model {model!r:.120} does not exist; served here: {models:.600}",
-                code="model_not_found",
-                param="model",
-            ) from None
-        entry.model, entry.digest = route.public_name, route.digest
-        content = engine_request(body, protocol=protocol, route=route)
-        stack.enter_context(self.directory.using(route))
-        upstream = await ask_engine(
-            self.engine, _ENGINE_PATH[protocol], content, route=route, client=request
+        route, upstream = await self._ask(
+            request, body, protocol=protocol, entry=entry, stack=stack
         )
         return public_stream(
             upstream,
@@ -178,6 +165,62 @@ class Agent:
             metrics=self.metrics,
             done=stack.pop_all().close,
         )
+
+    async def _ask(
+        self,
+        request: Request,
+        body: dict[str, Any],
+        *,
+        protocol: Protocol,
+        entry: Entry,
+        stack: contextlib.ExitStack,
+    ) -> tuple[Route, aiohttp.ClientResponse]:
+        """Send a request; returns when an engine begins to answer, be it the next one.
+
+        Raises:
+            EngineUnreachable: two engines went down over it.
+        """
+        asked = False
+        while True:
+            route = await self._route(request, body["model"])
+            entry.model, entry.digest = route.public_name, route.digest
+            content = engine_request(body, protocol=protocol, route=route)
+            with contextlib.ExitStack() as using:
+                using.enter_context(self.directory.using(route))
+                try:
+                    upstream = await ask_engine(
+                        self.engine, _ENGINE_PATH[protocol], content, route=route, client=request
+                    )
+                except EngineAbsent as error:
+                    self.directory.engine_is_away(str(error))
+                except EngineUnreachable as error:
+                    self.directory.engine_is_away(str(error))
+                    # What takes engines down with it gets a second and no third.
+                    if asked:
+                        raise
+                    asked = True
+                else:
+                    stack.enter_context(using.pop_all())
+                    return route, upstream
+
+    async def _route(self, request: Request, model: str) -> Route:
+        """The route of a model, waited for while it is on its way.
+
+        Raises:
+            Refusal: 404, there is none.
+            NotReady: it did not come in time.
+            ClientDisconnect: the client did not wait.
+        """
+        try:
+            return await unless_gone(self.directory.find(model), request)
+        except UnknownModel:
+            models = ", ".join(await self._models_for(request))
+            raise Refusal(
+                404,
+                f"the model {model!r:.120} does not exist; served here: {models:.600}",
+                code="model_not_found",
+                param="model",
+            ) from None
 
     async def _client_of(self, request: Request, *, models: Sequence[str] = ()) -> Client:
         """Who asks, with the rights that decide about `models`.
@@ -233,41 +276,6 @@ async def _read(request: Request) -> bytes:
     except TimeoutError:
         raise Refusal(408, f"the body did not come within {_BODY_SECONDS:.0f} s") from None
     return bytes(body)
-
-
-class _ExactPaths:
-    """Refuses every request whose path is not, byte for byte, one of the allowed.
-
-    Routers decode and tidy paths; comparing what was sent leaves nothing to disagree about. Of a
-    request in absolute form the server has taken scheme and host away (RFC 9112, 3.2.2).
-    """
-
-    def __init__(self, app: ASGIApp, allowed: frozenset[bytes]) -> None:
-        self._app = app
-        self._allowed = allowed
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope.get("raw_path") not in self._allowed:
-            path = json.dumps(str(scope.get("path", ""))[:120])
-            response = Refusal(404, f"there is no {path} here", code="not_found").response()
-            await response(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-
-def exact_app(routes: list[HttpRoute]) -> ASGIApp:
-    """An application of these routes and nothing else, whose errors are OpenAI's."""
-
-    async def refused(_: Request, error: Exception) -> Response:
-        if isinstance(error, Refusal):
-            return error.response()
-        # Registered for HTTPException otherwise; Starlette's own signature is wider.
-        status = getattr(error, "status_code", 500)
-        return Refusal(status, getattr(error, "detail", "internal error")).response()
-
-    app = Starlette(routes=routes, exception_handlers={HTTPException: refused, Refusal: refused})
-    app.router.redirect_slashes = False
-    return _ExactPaths(app, frozenset(route.path.encode() for route in routes))
 
 
 def build_app(agent: Agent) -> ASGIApp:

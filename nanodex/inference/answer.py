@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from starlette.requests import ClientDisconnect, Request
@@ -12,9 +12,11 @@ from starlette.types import Receive, Scope, Send
 
 from nanodex.inference.audit import Entry
 from nanodex.inference.directory import NotReady, Route
-from nanodex.inference.engine_client import EngineClient
+from nanodex.inference.engine_client import EngineClient, EngineUnreachable
 from nanodex.inference.messages import EventRewriter, Usage, public_answer
 from nanodex.inference.metrics import AgentMetrics
+
+Result = TypeVar("Result")
 
 
 async def ask_engine(
@@ -25,18 +27,18 @@ async def ask_engine(
     A client that goes away before that ends the engine's work by closing the connection.
 
     Raises:
-        NotReady: the engine has lost the adapter, and the next pass loads it again; or its core is
-            dead and it is about to be restarted.
+        NotReady: the engine has lost the adapter, and the next pass loads it again.
         ClientDisconnect: the client has gone.
-        EngineUnreachable: the engine is down.
+        EngineAbsent: nobody listens.
+        EngineUnreachable: the engine went down over it, or its core is dead and it soon will.
     """
-    upstream = await _unless_gone(engine.ask(path, content), client)
+    upstream = await unless_gone(engine.ask(path, content), client)
     if upstream.status == 404:
         upstream.close()
         raise NotReady(f"{route.public_name} is being loaded again", retry_after=5)
     if upstream.status >= 500 and not await engine.healthy():
         upstream.close()
-        raise NotReady("the engine is being restarted", retry_after=15)
+        raise EngineUnreachable(f"{path} answered {upstream.status}, and the engine is unhealthy")
     return upstream
 
 
@@ -119,20 +121,22 @@ class _Streamed(StreamingResponse):
             self._finish()
 
 
-async def _unless_gone(
-    work: Coroutine[Any, Any, aiohttp.ClientResponse], client: Request
-) -> aiohttp.ClientResponse:
-    """Await `work`, but give it up when the client closes its connection."""
-    sending = asyncio.ensure_future(work)
+async def unless_gone(work: Coroutine[Any, Any, Result], client: Request) -> Result:
+    """Await `work`, but give it up when the client closes its connection.
+
+    Raises:
+        ClientDisconnect: it has.
+    """
+    doing = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_disconnected(client))
     try:
-        await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not sending.done():
+        await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
             raise ClientDisconnect
-        return await sending
+        return await doing
     finally:
         leaving.cancel()
-        sending.cancel()
+        doing.cancel()
 
 
 async def _disconnected(client: Request) -> None:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from nanodex.api.agent_report import AdapterReport, AgentReport, EngineState
 from nanodex.api.desired import BASE_MODEL_NAME
 
-# Requests that may wait for an adapter at the same time, and for how long each.
+# Requests that may wait at the same time: for an adapter, for an engine that starts; how long each.
 MAX_WAITING = 64
 WAIT_SECONDS = 20.0
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,8 @@ class Directory:
     async def find(self, model: str) -> Route:
         """The route of a public model; waits a bounded time for one that is on its way.
 
+        While the engine starts, all of them are.
+
         Raises:
             UnknownModel: nothing of this name is or will be served.
             NotReady: known, but not in time.
@@ -121,16 +124,17 @@ class Directory:
         if route is not None:
             return route
         if self.asked.total() >= MAX_WAITING:
-            raise NotReady(f"{model} is being loaded", retry_after=5)
+            raise self._not_yet(model)
         self.asked[model] += 1
         self.wanted.set()
+        seconds = START_SECONDS if self.engine is EngineState.STARTING else WAIT_SECONDS
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(seconds):
                 while route is None:
                     await self._changed.wait()
                     route = self._route(model)
         except TimeoutError:
-            raise NotReady(f"{model} is being loaded", retry_after=5) from None
+            raise self._not_yet(model) from None
         finally:
             self.asked[model] -= 1
             if not self.asked[model]:
@@ -157,6 +161,20 @@ class Directory:
             self._ended.clear()
             await self._ended.wait()
 
+    def engine_is_away(self, why: str) -> None:
+        """Send nobody to the engine until the synchroniser says that it answers."""
+        self.message = why[:1024]
+        if self.engine is EngineState.READY:
+            self.engine = EngineState.STARTING
+            self.changed()
+            # The synchroniser looks at once.
+            self.wanted.set()
+
+    def _not_yet(self, model: str) -> NotReady:
+        if self.engine is EngineState.STARTING:
+            return NotReady("the engine is starting", retry_after=15)
+        return NotReady(f"{model} is being loaded", retry_after=5)
+
     def _route(self, model: str) -> Route | None:
         """The route, or None if it is worth waiting for."""
         if self.engine is EngineState.DRAINING:
@@ -164,7 +182,7 @@ class Directory:
         known = model == BASE_MODEL_NAME or model in self.routes
         if self.engine is EngineState.STARTING:
             if known or model in self.waiting:
-                raise NotReady("the engine is starting", retry_after=15)
+                return None
             raise UnknownModel(model)
         if model == BASE_MODEL_NAME:
             return BASE_ROUTE

@@ -29,6 +29,10 @@ class EngineUnreachable(Exception):
     """The engine is down or answered something that is not its protocol."""
 
 
+class EngineAbsent(EngineUnreachable):
+    """Nobody listens, so nothing of the request was read."""
+
+
 class EngineClient:
     """Calls to vLLM over its Unix socket; made on the event loop.
 
@@ -60,18 +64,19 @@ class EngineClient:
         Who gets the response closes it: that ends the engine's work, where it is not done.
 
         Raises:
+            EngineAbsent: nobody listens.
             EngineUnreachable: no answer.
         """
         try:
             try:
                 return await self._http.post(path, json=content, allow_redirects=False)
-            except aiohttp.ClientConnectorError:
-                raise
+            except aiohttp.ClientConnectorError as error:
+                raise EngineAbsent(_said(path, error)) from error
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
                 # A kept connection that the engine was just closing; asking twice changes nothing.
                 return await self._http.post(path, json=content, allow_redirects=False)
         except _FAILURES as error:
-            raise _unreachable(path, error) from error
+            raise EngineUnreachable(_said(path, error)) from error
 
     async def healthy(self) -> bool:
         """Whether the engine answers and says that it is healthy."""
@@ -221,8 +226,8 @@ class EngineClient:
             ) as answer:
                 return answer.status, await answer.read()
         except _FAILURES as error:
-            raise _unreachable(path, error) from error
+            raise EngineUnreachable(_said(path, error)) from error
 
 
-def _unreachable(path: str, error: BaseException) -> EngineUnreachable:
-    return EngineUnreachable(f"{path}: {str(error) or type(error).__name__}")
+def _said(path: str, error: BaseException) -> str:
+    return f"{path}: {str(error) or type(error).__name__}"

@@ -20,14 +20,16 @@ from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp
 
 from nanodex.api.agent_report import EngineState
+from nanodex.api.desired import DesiredSet
 from nanodex.api.engine_arguments import Device
 from nanodex.artifacts import ObjectStore
 from nanodex.inference.access import KeyFolder
-from nanodex.inference.agent import Agent, build_app, exact_app
+from nanodex.inference.agent import Agent, build_app
 from nanodex.inference.base_shape import read_base_shape
 from nanodex.inference.desired_file import DesiredFile
 from nanodex.inference.directory import Directory
 from nanodex.inference.engine_client import EngineClient, EngineUnreachable
+from nanodex.inference.exact_paths import exact_app
 from nanodex.inference.loading import Limits
 from nanodex.inference.metrics import AgentMetrics
 from nanodex.inference.refusals import Turns
@@ -189,29 +191,27 @@ class PodAgent:
         """Make one pass, if the engine is there; returns whether there is more to do at once."""
         desired = self._desired.read()
         if not await self._engine.healthy():
-            self._engine_is_away("the engine does not answer")
+            self._engine_is_away("the engine does not answer", desired)
             return False
         if self._healthy_since is None:
             self._healthy_since = time.monotonic()
             self._count_restart()
-            self._sync.engine_started(desired)
         try:
             more = await self._sync.converge(desired)
         except EngineUnreachable as error:
-            self._engine_is_away(str(error))
+            self._engine_is_away(str(error), desired)
             return False
         if not more or self._is_filled() or self._waited_enough():
             self._become_ready(more=more)
         return more
 
-    def _engine_is_away(self, why: str) -> None:
+    def _engine_is_away(self, why: str, desired: DesiredSet) -> None:
         if self._healthy_since is not None:
             log.warning("the engine is away: %s", why)
         self._healthy_since = None
-        self._directory.message = why[:1024]
-        if self._directory.engine is EngineState.READY:
-            self._directory.engine = EngineState.STARTING
-            self._directory.changed()
+        self._directory.engine_is_away(why)
+        # Requests for what it will serve wait for it.
+        self._sync.engine_is_empty(desired)
 
     def _count_restart(self) -> None:
         """An engine makes its socket anew when it starts."""

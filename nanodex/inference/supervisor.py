@@ -135,8 +135,7 @@ class Supervisor:
             started = time.monotonic()
             why = await self._converge_while_alive()
             # Before the engine is touched: who asks now is told to come back.
-            self._directory.engine = EngineState.STARTING
-            self._directory.message = why
+            self._directory.engine_is_away(why)
             self._report()
             # Whatever it was, nothing is left that it could finish.
             await self._engine.stop(grace_seconds=0)
@@ -152,7 +151,7 @@ class Supervisor:
         """Start until healthy; only the very first failure is the caller's."""
         failures = 0
         while True:
-            self._sync.engine_started(self._desired)
+            self._sync.engine_is_empty(self._desired)
             kept = [placed_folder(self._plan.state.adapters, e) for e in self._desired.experts]
             await asyncio.to_thread(remove_placed, self._plan.state.adapters, keep=kept)
             await self._engine.start()

@@ -73,8 +73,8 @@ class Synchroniser:
         self._obstacles: dict[str, AdapterReport] = {}
         self._wanted: DesiredSet | None = None
 
-    def engine_started(self, desired: DesiredSet) -> None:
-        """Forget the routes of the previous run of the engine: a new one has nothing."""
+    def engine_is_empty(self, desired: DesiredSet) -> None:
+        """Forget the routes of the previous run of the engine; what is desired is known already."""
         self._directory.routes = {}
         self._publish(desired, self._known(desired, {}), {})
 

@@ -49,6 +49,18 @@ def chat(model: str = "team/a", **fields: Any) -> dict[str, Any]:
     return {"model": model, "messages": [USER]} | fields
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+def be_ready(directory: Directory) -> None:
+    """Say what the synchroniser says when the engine answers."""
+    directory.engine = EngineState.READY
+    directory.changed()
+
+
 async def raw(url: str, head: str, body: bytes = b"") -> bytes:
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -251,9 +263,7 @@ async def test_a_client_that_leaves_ends_the_work_and_frees_the_adapter(
     with pytest.raises(httpx.ReadTimeout):
         await http.post("/v1/chat/completions", json=chat(stream=stream), timeout=0.3)
 
-    async with asyncio.timeout(5):
-        while directory.in_flight[ROUTE.engine_name]:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: not directory.in_flight[ROUTE.engine_name])
     stand_in[0].hold.set()
 
 
@@ -293,16 +303,39 @@ async def test_an_adapter_that_the_engine_lost_is_503_not_404(
     assert directory.in_flight[ROUTE.engine_name] == 0
 
 
-async def test_an_engine_that_is_dying_is_503_and_worth_another_try(
+async def test_a_request_that_met_a_dying_engine_is_answered_by_the_next(
     http: httpx.AsyncClient, stand_in: Any, directory: Directory
 ) -> None:
     # vLLM answers 500 for some seconds between the death of its core and its own end.
     stand_in[0].crashes_on.add(ROUTE.engine_name)
     stand_in[0].healthy = False
 
-    answer = await http.post("/v1/chat/completions", json=chat())
+    asked = asyncio.create_task(http.post("/v1/chat/completions", json=chat()))
+    await until(lambda: directory.engine is EngineState.STARTING)
+    assert directory.in_flight[ROUTE.engine_name] == 0
+    assert directory.wanted.is_set()
+    stand_in[0].crashes_on.clear()
+    stand_in[0].healthy = True
+    be_ready(directory)
+
+    assert (await asked).status_code == 200
+    assert len(stand_in[0].asked("/v1/chat/completions")) == 2
+
+
+async def test_a_request_that_takes_two_engines_down_gets_no_third(
+    http: httpx.AsyncClient, stand_in: Any, directory: Directory
+) -> None:
+    stand_in[0].crashes_on.add(ROUTE.engine_name)
+    stand_in[0].healthy = False
+
+    asked = asyncio.create_task(http.post("/v1/chat/completions", json=chat()))
+    await until(lambda: directory.engine is EngineState.STARTING)
+    be_ready(directory)
+    answer = await asked
 
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "15")
+    assert answer.json()["error"]["code"] == "engine_down"
+    assert len(stand_in[0].asked("/v1/chat/completions")) == 2
     assert directory.in_flight[ROUTE.engine_name] == 0
 
 
@@ -314,32 +347,90 @@ async def test_a_failure_of_a_healthy_engine_is_passed_on(
     assert (await http.post("/v1/chat/completions", json=chat())).status_code == 500
 
 
-@pytest.mark.parametrize("state", [EngineState.STARTING, EngineState.DRAINING])
-async def test_while_the_engine_starts_or_stops_health_is_503_and_so_are_answers(
-    http: httpx.AsyncClient, directory: Directory, state: EngineState
+@pytest.mark.parametrize("model", ["base", "team/a", "team/new"])
+async def test_while_the_engine_starts_known_models_are_waited_for_and_health_is_503(
+    http: httpx.AsyncClient, directory: Directory, model: str
 ) -> None:
-    directory.engine = state
+    directory.engine = EngineState.STARTING
+    directory.waiting = {"team/new": None}
+
+    asked = asyncio.create_task(http.post("/v1/chat/completions", json=chat(model)))
+    await asyncio.sleep(0.05)
+    assert not asked.done()
+    assert (await http.get("/health")).status_code == 503
+    assert (await http.post("/v1/chat/completions", json=chat("nobody"))).status_code == 404
+    directory.routes = dict(directory.routes) | {"team/new": ROUTE}
+    be_ready(directory)
+
+    assert (await asked).status_code == 200
+
+
+async def test_an_engine_that_does_not_come_is_503_with_a_time_to_retry(
+    http: httpx.AsyncClient, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory_module, "START_SECONDS", 0.05)
+    directory.engine = EngineState.STARTING
+
+    answer = await http.post("/v1/chat/completions", json=chat())
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "15")
+    assert answer.json()["error"]["message"] == "the engine is starting"
+
+
+async def test_no_more_wait_for_an_engine_than_there_is_room_for(
+    http: httpx.AsyncClient, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory_module, "MAX_WAITING", 1)
+    directory.engine = EngineState.STARTING
+    asked = asyncio.create_task(http.post("/v1/chat/completions", json=chat()))
+    await until(lambda: directory.asked.total() == 1)
+
+    assert (await http.post("/v1/chat/completions", json=chat())).status_code == 503
+    be_ready(directory)
+    assert (await asked).status_code == 200
+
+
+async def test_a_client_that_does_not_wait_for_an_engine_makes_room(
+    http: httpx.AsyncClient, directory: Directory
+) -> None:
+    directory.engine = EngineState.STARTING
+    with pytest.raises(httpx.ReadTimeout):
+        await http.post("/v1/chat/completions", json=chat(), timeout=0.2)
+
+    await until(lambda: not directory.asked)
+
+
+async def test_while_the_server_stops_health_is_503_and_so_are_answers(
+    http: httpx.AsyncClient, directory: Directory
+) -> None:
+    directory.engine = EngineState.DRAINING
 
     assert (await http.get("/health")).status_code == 503
     assert (await http.post("/v1/chat/completions", json=chat())).status_code == 503
 
 
-async def test_an_engine_that_is_gone_is_503_not_a_crash(
-    directory: Directory, listen: Callable[[Any], Any], tmp_path: Any
+async def test_an_engine_that_nobody_has_seen_is_waited_for_however_often_it_is_absent(
+    directory: Directory, listen: Callable[[Any], Any], tmp_path: Any, stand_in: Any
 ) -> None:
     from nanodex.inference.engine_client import EngineClient
 
-    engine = EngineClient(tmp_path / "nobody.sock")
+    engine = EngineClient(tmp_path / "later.sock")
     agent = Agent(engine=engine, directory=directory, metrics=AgentMetrics())
     async with httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{await listen(build_app(agent))}", trust_env=False
     ) as http:
         assert (await http.get("/health")).status_code == 503
-        answer = await http.post("/v1/chat/completions", json=chat())
+        asked = asyncio.create_task(http.post("/v1/chat/completions", json=chat()))
+        for _ in range(3):
+            await until(lambda: directory.engine is EngineState.STARTING)
+            be_ready(directory)
+        await until(lambda: directory.engine is EngineState.STARTING)
+        (tmp_path / "later.sock").symlink_to(tmp_path / "engine.sock")
+        be_ready(directory)
+        answer = await asked
     await engine.aclose()
 
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "engine_down"
+    assert answer.status_code == 200
     assert directory.in_flight[ROUTE.engine_name] == 0
 
 

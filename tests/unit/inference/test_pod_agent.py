@@ -262,21 +262,39 @@ async def _all_proved(pod: Pod) -> bool:
     return len(states) == 5 and set(states.values()) <= {"loaded", "standby"}
 
 
-async def test_an_engine_that_starts_anew_gets_its_adapters_back(
+async def test_an_engine_that_starts_anew_gets_its_adapters_back_and_who_asks_meanwhile_waits(
     pod: Pod, published: Any, stand_in: Any
 ) -> None:
     pod.mount(1, published("a", seed=1))
     await until(lambda: _answers(pod, "team/a"))
     stand_in[0].healthy = False
     await until(lambda: _engine(pod, "starting"))
-    assert (await pod.ask("team/a")).headers["retry-after"] == "15"
+    asked = asyncio.create_task(pod.ask("team/a"))
+    await asyncio.sleep(0.2)
+    assert not asked.done()
 
     stand_in[0].adapters.clear()
     stand_in[0].slots.clear()
     stand_in[0].healthy = True
     await until(lambda: _health(pod, 200))
 
-    assert (await pod.ask("team/a")).status_code == 200
+    assert (await asked).status_code == 200
+
+
+async def test_what_an_engine_that_is_away_will_serve_is_known(
+    pod: Pod, published: Any, stand_in: Any
+) -> None:
+    stand_in[0].healthy = False
+    await until(lambda: _engine(pod, "starting"))
+    pod.mount(1, published("a", seed=1))
+    await until(lambda: _at(pod, 1))
+    asked = asyncio.create_task(pod.ask("team/a"))
+    assert (await pod.ask("team/b")).status_code == 404
+    assert not asked.done()
+
+    stand_in[0].healthy = True
+
+    assert (await asked).status_code == 200
 
 
 async def test_while_the_store_is_away_what_is_on_disk_is_served_and_then_the_rest_comes(
@@ -305,6 +323,10 @@ async def test_while_the_store_is_away_what_is_on_disk_is_served_and_then_the_re
 async def _waits_for(pod: Pod, expert: ServedExpert, reason: str) -> bool:
     adapters = (await pod.status())["adapters"]
     return any(one["digest"] == expert.digest and one["reason"] == reason for one in adapters)
+
+
+async def _at(pod: Pod, generation: int) -> bool:
+    return bool((await pod.status())["generation"] == generation)
 
 
 async def _engine(pod: Pod, state: str) -> bool:

@@ -156,7 +156,7 @@ async def test_an_adapter_that_takes_the_engine_down_is_blamed_the_second_time(
     for _ in range(2):
         with pytest.raises(EngineUnreachable):
             await sync.converge(wanted)
-        sync.engine_started(wanted)
+        sync.engine_is_empty(wanted)
 
     await sync.converge(wanted)
 
@@ -341,7 +341,7 @@ async def test_after_a_restart_of_the_engine_those_that_were_used_last_come_back
     await settle(sync, wanted)
     used = [one for one in wanted.experts if one.engine_name in stand_in[0].adapters]
     stand_in[0].adapters.clear()
-    sync.engine_started(wanted)
+    sync.engine_is_empty(wanted)
 
     await settle(sync, wanted)
 
@@ -355,7 +355,7 @@ async def test_the_source_may_go_once_an_adapter_is_placed(
     wanted = desired(expert(folder))
     await sync.converge(wanted)
     shutil.rmtree(folder)
-    sync.engine_started(wanted)
+    sync.engine_is_empty(wanted)
 
     await sync.converge(wanted)
 
