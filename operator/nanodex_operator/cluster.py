@@ -1,4 +1,4 @@
-"""The API server: with `account` the only module that knows the Kubernetes client.
+"""The API server, as a reconcile needs it.
 
 Objects are plain dictionaries, as `kubectl get -o json` shows them. A request is tried again while
 the API server is away or asks for patience; whatever else it says is a `ClusterError`. Every write
@@ -8,11 +8,11 @@ may be repeated: names are deterministic, and whoever must not be overwritten is
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
 from typing import Self
 from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio.client import ApiClient
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -22,15 +22,19 @@ from tenacity import (
 )
 
 from nanodex_operator.account import Account
+from nanodex_operator.connection import Connection
 from nanodex_operator.kinds import Resource
 from nanodex_operator.metrics import OperatorMetrics
 from nanodex_operator.readings import Object
-from nanodex_operator.refusals import ClusterError, NotFound, Unavailable, refusal
+from nanodex_operator.refusals import ClusterError, NotFound, Unavailable
 
 PATIENCE_SECONDS = 30.0
 FIELD_MANAGER = "nanodex-operator"
-_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+# A watch is ended by the API server, and given up when not even that is heard.
+_WATCH_SECONDS = 300
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=_WATCH_SECONDS + 30, sock_connect=5)
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_METADATA_OF_EVENTS = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 # Objects of one answer.
 PAGE = 250
 
@@ -54,8 +58,7 @@ class Cluster:
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self.account = account
-        self._server = account.configuration.host
-        self._client = ApiClient(account.configuration)
+        self._connection = Connection(account)
         self._metrics = metrics
         self._patience = patience_seconds
 
@@ -77,7 +80,7 @@ class Cluster:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._connection.close()
 
     async def get(self, resource: Resource, name: str, *, namespace: str = "") -> Object:
         """Return an object.
@@ -121,6 +124,35 @@ class Cluster:
             if not following:
                 return
             query["continue"] = following
+
+    async def watch(
+        self, resource: Resource, *, namespace: str = "", labels: str
+    ) -> AsyncIterator[Object]:
+        """Yield the metadata of all objects that there are, then of each that changes or goes.
+
+        Ends when the API server ends it, which it does now and then; what happens until the next
+        watch is not reported, except that what there is comes first again.
+
+        Raises:
+            ClusterError: it cannot be watched now.
+        """
+        query = {"watch": "1", "labelSelector": labels, "timeoutSeconds": str(_WATCH_SECONDS)}
+        path = f"{resource.path(namespace=namespace)}?{urlencode(query)}"
+        accept = f"{_METADATA_OF_EVENTS}, application/json"
+        code = int(HTTPStatus.OK)
+        try:
+            async for line in self._connection.lines(path, accept=accept, limit=_WATCH_TIMEOUT):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    return
+                yield event["object"]
+        except (ValueError, KeyError) as error:
+            raise Unavailable(f"what a watch showed cannot be read: {error!r}") from error
+        except ClusterError as error:
+            code = error.code
+            raise
+        finally:
+            self._metrics.asked_api("watch", resource=resource.plural, code=code)
 
     async def served(self, group_version: str) -> frozenset[str]:
         """Return the plurals of the resources that the API server has in a group and version."""
@@ -218,8 +250,7 @@ class Cluster:
         content_type: str = "application/json",
     ) -> Object:
         """Send one request, again and again while that may help."""
-        url = self._server + path + (f"?{urlencode(query)}" if query else "")
-        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": "nanodex-operator"}
+        whole = path + (f"?{urlencode(query)}" if query else "")
         retrying = AsyncRetrying(
             stop=stop_after_delay(self._patience),
             wait=_Wait(),
@@ -230,7 +261,9 @@ class Cluster:
 
         async def attempt() -> Object:
             try:
-                code, answer = await self._send(_METHODS[verb], url, headers=headers, body=body)
+                code, answer = await self._connection.send(
+                    _METHODS[verb], whole, accept=accept, content_type=content_type, body=body
+                )
             except ClusterError as error:
                 self._metrics.asked_api(verb, resource=resource.plural, code=error.code)
                 raise
@@ -238,22 +271,6 @@ class Cluster:
             return answer
 
         return await retrying(attempt)
-
-    async def _send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: Object | None
-    ) -> tuple[int, Object]:
-        authorization = await self.account.authorization()
-        own = dict(headers) | ({"Authorization": authorization} if authorization else {})
-        try:
-            response = await self._client.call_api(
-                method, url, header_params=own, body=body, _request_timeout=_TIMEOUT
-            )
-            data = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"no answer from {self._server}: {error!r}") from error
-        if 200 <= response.status < 300:
-            return response.status, json.loads(data)
-        raise refusal(response.status, data, retry_after=response.headers.get("Retry-After"))
 
 
 _METHODS = {

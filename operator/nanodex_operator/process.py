@@ -34,6 +34,7 @@ from nanodex_operator.queue import WorkQueue
 from nanodex_operator.refusals import ClusterError
 from nanodex_operator.resync import Resync
 from nanodex_operator.server_controller import ServerController
+from nanodex_operator.server_pods import watch_server_pods
 from nanodex_operator.settings import Settings
 from nanodex_operator.watched import ExpertKey, Watched
 
@@ -180,6 +181,18 @@ class Operator:
         renewing = run_apart(self._renew, name="lease")
         holding = asyncio.create_task(self._supervise(renewing, stop), name="lease")
         resyncing = asyncio.create_task(self._supervise(self._resync.run(), stop), name="resync")
+        seeing = asyncio.create_task(
+            self._supervise(
+                watch_server_pods(
+                    self._cluster,
+                    namespace=self._settings.namespace,
+                    watched=self._watched,
+                    wake=self._servers.wake,
+                ),
+                stop,
+            ),
+            name="server-pods",
+        )
         self._queue.start()
         self._servers.start()
         intake = Intake(
@@ -202,9 +215,9 @@ class Operator:
             *(queue.stop(grace_seconds=grace) for queue in (self._queue, self._servers))
         )
         await self._agents.aclose()
-        for task in (holding, resyncing):
+        for task in (holding, resyncing, seeing):
             task.cancel()
-        await asyncio.gather(holding, resyncing, return_exceptions=True)
+        await asyncio.gather(holding, resyncing, seeing, return_exceptions=True)
         self._metrics.leads(False)
         await self._lease.release()
         return int(self._failed)

@@ -41,6 +41,7 @@ from nanodex_operator.refusals import AlreadyExists, ClusterError, Conflict, Not
 from nanodex_operator.server_readings import (
     addresses,
     behind,
+    is_one,
     read_deployment,
     read_engine_pods,
     read_published,
@@ -156,6 +157,7 @@ class ServerController:
             published=read_published(config_map) if config_map is not None else None,
             deployment=read_deployment(deployment) if deployment is not None else None,
             pods=read_engine_pods(pods),
+            one_pod=is_one(pods),
             replicas=await self._agents.ask(addresses(pods)),
         ), pods
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from nanodex_operator.manifests.metadata import SET_GENERATION_ANNOTATION
+from nanodex_operator.manifests.metadata import SET_GENERATION_ANNOTATION, TEMPLATE_ANNOTATION
 from nanodex_operator.manifests.model_server import read_desired_set
 from nanodex_operator.readings import Object, plain, read_pod
 from nanodex_operator.servers import ObservedDeployment, PublishedSet
@@ -28,6 +28,9 @@ def read_deployment(deployment: Object) -> ObservedDeployment:
         replicas=_count(status.get("replicas")),
         ready_replicas=_count(status.get("readyReplicas")),
         updated_replicas=_count(status.get("updatedReplicas")),
+        template_hash=(deployment["metadata"].get("annotations") or {}).get(
+            TEMPLATE_ANNOTATION, ""
+        ),
         message=message,
     )
 
@@ -45,6 +48,21 @@ def read_published(config_map: Object) -> PublishedSet | None:
 def read_engine_pods(pods: Iterable[Object]) -> tuple[ObservedPod, ...]:
     """Return what the Pods of a server are doing."""
     return tuple(read_pod(pod) for pod in pods)
+
+
+def is_one(pods: Iterable[Object]) -> bool:
+    """Tell whether there is one Pod that has not ended, and neither it nor its node is going.
+
+    Of a node that is silent, Kubernetes says that the Pod is not ready, and no more: what it last
+    said of the containers stays.
+    """
+    phases = ("Succeeded", "Failed")
+    alive = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in phases]
+    return (
+        len(alive) == 1
+        and not alive[0]["metadata"].get("deletionTimestamp")
+        and (_is_true("Ready", alive[0]) or not _is_true("ContainersReady", alive[0]))
+    )
 
 
 def addresses(pods: Iterable[Object]) -> dict[str, str]:
@@ -67,10 +85,12 @@ def behind(pods: Iterable[Object], *, names: Iterable[str], generation: int) -> 
 
 def _is_ready(pod: Object) -> bool:
     """Tell whether a Pod counts: its Deployment counts it as ready, too."""
-    if pod["metadata"].get("deletionTimestamp"):
-        return False
+    return not pod["metadata"].get("deletionTimestamp") and _is_true("Ready", pod)
+
+
+def _is_true(condition: str, pod: Object) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+    return any(one.get("type") == condition and one.get("status") == "True" for one in conditions)
 
 
 def _count(value: object) -> int:

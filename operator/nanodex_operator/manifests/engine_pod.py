@@ -7,8 +7,10 @@ ends, both containers' hooks wait until the agent has drained; then vLLM gets it
 agent after it.
 """
 
+import hashlib
 from typing import Any
 
+from nanodex.api.keys import canonical_json
 from nanodex.api.model_server import ModelServer
 from nanodex_operator.manifests.engine_container import (
     ADAPTERS,
@@ -23,7 +25,12 @@ from nanodex_operator.manifests.engine_container import (
     literal,
     wait_for_agent,
 )
-from nanodex_operator.manifests.metadata import SERVER_LABEL, labels, owned_by
+from nanodex_operator.manifests.metadata import (
+    SERVER_LABEL,
+    TEMPLATE_ANNOTATION,
+    labels,
+    owned_by,
+)
 from nanodex_operator.settings import Settings
 
 COMPONENT = "model-server"
@@ -74,6 +81,7 @@ def build_deployment(*, server: ModelServer, uid: str, settings: Settings) -> di
             "name": server_name(server),
             "namespace": settings.namespace,
             "labels": server_labels(server),
+            "annotations": {TEMPLATE_ANNOTATION: pod_template_hash(server, settings=settings)},
             "ownerReferences": owned_by("ModelServer", name=server.metadata.name, uid=uid),
         },
         "spec": {
@@ -86,11 +94,20 @@ def build_deployment(*, server: ModelServer, uid: str, settings: Settings) -> di
             },
             "progressDeadlineSeconds": 3600,
             "revisionHistoryLimit": 2,
-            "template": {
-                "metadata": {"labels": server_labels(server)},
-                "spec": _pod(server, settings=settings),
-            },
+            "template": _template(server, settings=settings),
         },
+    }
+
+
+def pod_template_hash(server: ModelServer, *, settings: Settings) -> str:
+    """Return what names the Pods' template; with another one they are replaced."""
+    return hashlib.sha256(canonical_json(_template(server, settings=settings))).hexdigest()
+
+
+def _template(server: ModelServer, *, settings: Settings) -> dict[str, Any]:
+    return {
+        "metadata": {"labels": server_labels(server)},
+        "spec": _pod(server, settings=settings),
     }
 
 

@@ -12,6 +12,7 @@ KEY_ANNOTATION = f"{GROUP}/key"
 RETRY_NONCE_ANNOTATION = f"{GROUP}/retry-nonce"
 EXPERT_ANNOTATION = f"{GROUP}/expert-json"
 SET_GENERATION_ANNOTATION = f"{GROUP}/set-generation"
+TEMPLATE_ANNOTATION = f"{GROUP}/pod-template"
 
 
 def labels(component: str, **own: str) -> dict[str, str]:

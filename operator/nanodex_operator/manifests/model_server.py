@@ -41,6 +41,7 @@ def build_children(
     uid: str,
     desired: DesiredSet,
     replaces: str = "",
+    only_replica: bool = False,
     settings: Settings,
 ) -> tuple[dict[str, Any], ...]:
     """Return all children, in the order in which they are applied.
@@ -51,6 +52,7 @@ def build_children(
         desired: what its agents shall serve.
         replaces: resourceVersion of the ConfigMap that `desired` was made from; empty: there was
             none. Where it is not that one any more, the API server refuses it.
+        only_replica: whether its Pod gets requests also while its engine is away.
         settings: the operator's.
     """
     owned = {
@@ -63,7 +65,8 @@ def build_children(
         # Pods mount it: it comes first.
         _desired_set(desired, metadata=owned | ({"resourceVersion": replaces} if replaces else {})),
         _network_policy(server, metadata=owned, settings=settings),
-        _service(server, metadata=owned),
+        # A Pod that comes must not find itself published before it answers: before the Deployment.
+        _service(server, metadata=owned, only_replica=only_replica),
         _disruption_budget(server, metadata=owned),
         build_deployment(server=server, uid=uid, settings=settings),
     )
@@ -88,13 +91,17 @@ def _desired_set(desired: DesiredSet, *, metadata: dict[str, Any]) -> dict[str, 
     }
 
 
-def _service(server: ModelServer, *, metadata: dict[str, Any]) -> dict[str, Any]:
+def _service(
+    server: ModelServer, *, metadata: dict[str, Any], only_replica: bool
+) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata,
         "spec": {
             "selector": selector(server),
+            # Its agent lets them wait.
+            "publishNotReadyAddresses": only_replica,
             "ports": [
                 {"name": "http", "port": PUBLIC_PORT, "targetPort": "http", "protocol": "TCP"}
             ],

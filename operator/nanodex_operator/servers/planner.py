@@ -10,6 +10,7 @@ from nanodex.api.status import BaseModelStatus, ModelServerStatus
 from nanodex_operator.manifests.engine_pod import selector
 from nanodex_operator.manifests.model_server import build_children, server_url
 from nanodex_operator.servers.desired_set import Failures, choose, number
+from nanodex_operator.servers.only_replica import is_only_replica
 from nanodex_operator.servers.reporting import conditions, events, fault_of, served_adapters
 from nanodex_operator.servers.snapshot import ServerPlan, ServerSnapshot
 from nanodex_operator.snapshot import PodState
@@ -52,6 +53,7 @@ def plan_server(snapshot: ServerSnapshot) -> ServerPlan:
             uid=snapshot.uid,
             desired=desired,
             replaces=snapshot.published.resource_version if snapshot.published else "",
+            only_replica=is_only_replica(snapshot),
             settings=snapshot.settings,
         ),
         notify=tuple(_behind(snapshot, desired)),

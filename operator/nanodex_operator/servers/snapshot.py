@@ -49,12 +49,14 @@ class ObservedDeployment:
         replicas: Pods that there are.
         ready_replicas: Pods that answer.
         updated_replicas: Pods of the newest template.
+        template_hash: names that template, as it was applied; empty where it does not say.
         message: of the condition ReplicaFailure: a quota, PodSecurity; empty without one.
     """
 
     replicas: int = 0
     ready_replicas: int = 0
     updated_replicas: int = 0
+    template_hash: str = ""
     message: str = ""
 
 
@@ -75,6 +77,7 @@ class ServerSnapshot:
         published: the set in the ConfigMap; None where there is none that can be read.
         deployment: None where there is none.
         pods: its Pods.
+        one_pod: whether one is all there is, and neither it nor its node is going.
         replicas: what the agents say; one for each ready Pod that answered.
     """
 
@@ -90,6 +93,7 @@ class ServerSnapshot:
     published: PublishedSet | None = None
     deployment: ObservedDeployment | None = None
     pods: tuple[ObservedPod, ...] = ()
+    one_pod: bool = False
     replicas: tuple[ReplicaReport, ...] = ()
 
 

@@ -218,6 +218,46 @@ async def test_a_listing_asks_for_nothing_but_metadata(
     assert "as=PartialObjectMetadataList" in asked["headers"]["Accept"]
 
 
+async def test_a_watch_shows_the_metadata_of_each_event_until_the_api_server_ends_it(
+    cluster: Cluster, server: tuple[ApiServer, str]
+) -> None:
+    # An object may be longer than a buffer.
+    long = {"name": "a", "annotations": {"x": "y" * 50_000}}
+    events = [
+        {"type": "ADDED", "object": {"metadata": long}},
+        {"type": "DELETED", "object": {"metadata": {"name": "b"}}},
+        {"type": "ERROR", "object": {"kind": "Status", "code": 410}},
+        {"type": "ADDED", "object": {"metadata": {"name": "c"}}},
+    ]
+    server[0].answers = [web.Response(text="\n".join(map(json.dumps, events)))]
+
+    found = [one async for one in cluster.watch(PODS, namespace="n", labels="nanodex.dev/server")]
+
+    assert [one["metadata"]["name"] for one in found] == ["a", "b"]
+    asked = server[0].requests[0]
+    assert "/namespaces/n/pods?watch=1&labelSelector=nanodex.dev" in asked["path"]
+    assert "as=PartialObjectMetadata;" in asked["headers"]["Accept"]
+    assert asked["headers"]["Authorization"] == "Bearer secret-token"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (status(403, "Forbidden"), Refused),
+        (web.json_response({}), Unavailable),
+        (web.Response(text='{"type": "ADDED", "obj'), Unavailable),
+        (web.Response(text="x" * 300_000), Unavailable),
+    ],
+)
+async def test_a_watch_that_cannot_be_had_is_an_error(
+    cluster: Cluster, server: tuple[ApiServer, str], answer: Any, error: type[ClusterError]
+) -> None:
+    server[0].answers = [answer]
+
+    with pytest.raises(error):
+        _ = [one async for one in cluster.watch(PODS, labels="nanodex.dev/server")]
+
+
 async def test_a_listing_of_nothing_is_empty(
     cluster: Cluster, server: tuple[ApiServer, str]
 ) -> None:

@@ -12,6 +12,7 @@ from nanodex_operator.kinds import (
     DEPLOYMENTS,
     MODEL_SERVERS,
     PODS,
+    SERVICES,
     Resource,
 )
 from nanodex_operator.manifests.metadata import SERVER_LABEL, SET_GENERATION_ANNOTATION
@@ -81,11 +82,20 @@ class World:
         self.watched.experts.put(stored)
 
     def run_pod(
-        self, name: str = "ms-smol-0", *, ready: bool = True, address: str = "10.0.0.1"
+        self,
+        name: str = "ms-smol-0",
+        *,
+        ready: bool = True,
+        containers_ready: bool | None = None,
+        phase: str = "Running",
+        address: str = "10.0.0.1",
     ) -> None:
         labels = {SERVER_LABEL: "smol", "app.kubernetes.io/component": "model-server"}
-        conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
-        status = {"phase": "Running", "podIP": address, "conditions": conditions}
+        said = {"Ready": ready, "ContainersReady": ready}
+        if containers_ready is not None:
+            said["ContainersReady"] = containers_ready
+        conditions = [{"type": name, "status": str(value)} for name, value in said.items()]
+        status = {"phase": phase, "podIP": address, "conditions": conditions}
         pod = {"metadata": {"name": name, "labels": labels}, "status": status}
         self.cluster.put(PODS, pod, namespace=SYSTEM)
         deployment = self.cluster.objects.get(("deployments", SYSTEM, "ms-smol"))
@@ -190,6 +200,64 @@ async def test_a_pod_that_has_not_seen_the_set_is_told_once(world: World) -> Non
     assert world.stored(PODS, "ms-smol-0")["metadata"]["annotations"] == {
         SET_GENERATION_ANNOTATION: "1"
     }
+
+
+async def test_the_only_replica_stays_published_while_its_engine_starts_and_not_when_it_goes(
+    world: World,
+) -> None:
+    async def published() -> Any:
+        await world.controller.reconcile("smol")
+        return world.stored(SERVICES)["spec"]["publishNotReadyAddresses"]
+
+    assert await published() is False
+    world.run_pod()
+    assert await published() is True
+    world.run_pod(ready=False)
+    assert await published() is True
+
+    # Another one comes: its address is known before anybody listens there.
+    world.run_pod("ms-smol-1", ready=False)
+    assert await published() is False
+    del world.cluster.objects["pods", SYSTEM, "ms-smol-1"]
+    assert await published() is True
+
+    # What Kubernetes says while it hears nothing of the node.
+    world.run_pod(ready=False, containers_ready=True)
+    assert await published() is False
+    world.run_pod()
+    world.cluster.objects["pods", SYSTEM, "ms-smol-0"]["metadata"]["deletionTimestamp"] = "now"
+    assert await published() is False
+
+
+async def test_a_pod_that_ended_is_no_second_replica(world: World) -> None:
+    await world.controller.reconcile("smol")
+    world.run_pod()
+    world.run_pod("ms-smol-1", ready=False, phase="Failed")
+
+    await world.controller.reconcile("smol")
+
+    assert world.stored(SERVICES)["spec"]["publishNotReadyAddresses"] is True
+
+
+@pytest.mark.parametrize("change", [{"engine": {"maxModelLen": 1024}}, {"replicas": 2}])
+async def test_before_another_replica_is_made_the_only_one_is_published_like_any(
+    world: World, change: dict[str, Any]
+) -> None:
+    await world.controller.reconcile("smol")
+    world.run_pod()
+    await world.controller.reconcile("smol")
+    spec = {"baseModel": BASE} | change
+    world.see({"metadata": {"name": "smol", "generation": 2}, "spec": spec})
+    seen: list[Any] = []
+
+    def look(verb: str, resource: Resource, name: str) -> None:
+        if resource is DEPLOYMENTS:
+            seen.append(world.stored(SERVICES)["spec"]["publishNotReadyAddresses"])
+
+    world.cluster.before_write = look
+    await world.controller.reconcile("smol")
+
+    assert seen == [False]
 
 
 async def test_a_set_that_another_operator_has_written_is_not_overwritten(world: World) -> None:
