@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.cluster.traffic import failed
+
 _HEAD = ("fault", "recovered", "work lost", "requests failed")
 
 
@@ -23,9 +25,19 @@ class Faults:
             lost: of the work, in its own unit.
             seen: answers meanwhile; None where nobody asked.
         """
-        failed = [one for one in seen or () if one["status"] != 200]
-        requests = "-" if seen is None else f"{len(failed)} of {len(seen)}"
+        requests = "-" if seen is None else f"{len(failed(seen))} of {len(seen)}"
         self.rows.append((fault, f"{seconds:.0f} s", lost, requests))
+
+    def cost_no_answer(
+        self, fault: str, *, seconds: float, seen: list[dict[str, Any]], lost: str = "none"
+    ) -> None:
+        """Note what one cost, and that no answer was lost to it.
+
+        Raises:
+            AssertionError: one was.
+        """
+        self.add(fault, seconds=seconds, lost=lost, seen=seen)
+        assert not failed(seen)
 
     def table(self) -> str:
         """Return the rows as text."""

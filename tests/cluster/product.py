@@ -20,7 +20,7 @@ from hack.kind.demo.objects import (
     model_server,
 )
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.traffic import POD, answers, failed, traffic_pod
+from tests.cluster.traffic import POD, answers, is_whole, traffic_pod
 from tests.cluster.world import OTHER_TEAM, World
 from tests.controlplane.api import DEFINITIONS, Api, Object
 from tests.helm import CHART, Helm, as_flags
@@ -212,9 +212,11 @@ class Product:
             return []
         return answers(self.kubectl.run("logs", POD, namespace=CLIENTS), since=since)
 
-    def failures(self, *, since: float) -> list[dict[str, Any]]:
-        """Return the answers that failed."""
-        return failed(self.traffic(since=since))
+    def all_answers(self, *, since: float) -> list[dict[str, Any]]:
+        """Return what that Pod was answered, as soon as all that it has asked until now is."""
+        now = time.time()
+        self.until(lambda: is_whole(self.traffic(since=0), until=now), seconds=120)
+        return self.traffic(since=since)
 
     def ask(self, question: str, *, model: str) -> str:
         """Ask through the Service, from another namespace; returns what is said, errors too."""

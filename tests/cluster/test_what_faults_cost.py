@@ -32,14 +32,6 @@ def _answered(served: Product, *, since: float) -> bool:
     return any(one["status"] == 200 for one in served.traffic(since=since))
 
 
-def _costs_no_answer(
-    served: Product, faults: Faults, fault: str, *, seconds: float, since: float, lost: str = "none"
-) -> None:
-    """Note what a fault cost that no answer was lost to."""
-    faults.add(fault, seconds=seconds, lost=lost, seen=served.traffic(since=since))
-    assert not served.failures(since=since)
-
-
 def test_a_set_that_is_edited_by_hand_is_put_right(served: Product, faults: Faults) -> None:
     begin = _pause(served)
     name = f"ms-{SERVER}"
@@ -54,7 +46,8 @@ def test_a_set_that_is_edited_by_hand_is_put_right(served: Product, faults: Faul
     seconds = time.time() - begin
     assert before
     time.sleep(10)
-    _costs_no_answer(served, faults, "ConfigMap edited by hand", seconds=seconds, since=begin)
+    seen = served.all_answers(since=begin)
+    faults.cost_no_answer("ConfigMap edited by hand", seconds=seconds, seen=seen)
 
 
 def test_a_release_that_goes_and_comes_back_takes_over_what_is_there(
@@ -80,7 +73,8 @@ def test_a_release_that_goes_and_comes_back_takes_over_what_is_there(
         if one["metadata"]["uid"] in new and "-resolve-" not in one["metadata"]["name"]
     ]
     assert not trained
-    _costs_no_answer(served, faults, "helm uninstall and install", seconds=seconds, since=begin)
+    seen = served.all_answers(since=begin)
+    faults.cost_no_answer("helm uninstall and install", seconds=seconds, seen=seen)
 
 
 def test_an_engine_that_is_killed_comes_back_with_its_adapters_and_who_asks_meanwhile_waits(
@@ -98,10 +92,23 @@ def test_an_engine_that_is_killed_comes_back_with_its_adapters_and_who_asks_mean
     assert after["metadata"]["uid"] == pod["metadata"]["uid"]
     [engine] = after["status"]["containerStatuses"]
     assert engine["restartCount"] >= 1
-    fault = "vLLM killed in place, one replica"
-    _costs_no_answer(served, faults, fault, seconds=seconds, since=begin)
+    seen = served.all_answers(since=begin)
+    faults.cost_no_answer("vLLM killed in place, one replica", seconds=seconds, seen=seen)
     served.until(lambda: served.is_ready(TEAM), seconds=300)
     assert served.status(TEAM)["serving"]["loaded"] == "1/1"
+
+
+def test_a_roll_out_by_hand_costs_no_answer(served: Product, faults: Faults) -> None:
+    begin = _pause(served)
+    before = served.engine_pod()["metadata"]["uid"]
+    deployment = f"deployment/ms-{SERVER}"
+    served.kubectl.run("rollout", "restart", deployment, namespace=SYSTEM)
+    served.kubectl.run("rollout", "status", deployment, "--timeout=600s", namespace=SYSTEM)
+    served.until(lambda: len(served.engine_pods()) == 1, seconds=300)
+    assert served.engine_pod()["metadata"]["uid"] != before
+    seconds = time.time() - begin
+    seen = served.all_answers(since=begin)
+    faults.cost_no_answer("vLLM rolled out by hand", seconds=seconds, seen=seen)
 
 
 def test_a_new_commit_takes_over_whatever_happens_to_its_training(
@@ -128,13 +135,11 @@ def test_a_new_commit_takes_over_whatever_happens_to_its_training(
     served.kill_operator()
     served.until(lambda: steps() > percent, seconds=600)
     assert served.stage(TEAM, "train")["job"] == job
-    _costs_no_answer(
-        served,
-        faults,
+    faults.cost_no_answer(
         "operator killed while training ran",
         seconds=time.time() - killed,
-        since=killed,
         lost="none: the same Job",
+        seen=served.all_answers(since=killed),
     )
 
     deleted = time.time()
@@ -152,7 +157,7 @@ def test_a_new_commit_takes_over_whatever_happens_to_its_training(
         "training Pod deleted",
         seconds=time.time() - deleted,
         lost=f"{max(0, at - resumed)} of {all_steps} steps",
-        seen=served.traffic(since=deleted),
+        seen=served.all_answers(since=deleted),
     )
 
     def taken_over() -> bool:
@@ -171,4 +176,5 @@ def test_a_new_commit_takes_over_whatever_happens_to_its_training(
     assert (spoken[0], spoken[-1]) == (old, new)
     assert spoken == sorted(spoken, key=[old, new].index), "an answer of the old after the new"
     seconds = time.time() - begin
-    _costs_no_answer(served, faults, "a new commit takes over", seconds=seconds, since=begin)
+    seen = served.all_answers(since=begin)
+    faults.cost_no_answer("a new commit takes over", seconds=seconds, seen=seen)

@@ -13,6 +13,7 @@ import pytest
 from hack.kind.world.repository import bundle, commit, git
 from tests.cluster.faults import Faults
 from tests.cluster.product import EXPERTS, Product, conditions
+from tests.cluster.traffic import failed
 from tests.cluster.world import OTHER_TEAM
 from tests.controlplane.api import Object
 
@@ -81,7 +82,7 @@ def test_a_missing_secret_is_named_and_waited_for(refused: Product, faults: Faul
     _retry(refused, "late", because="the Secret is there")
     refused.until(lambda: _resolved(refused, "late"), seconds=180)
     faults.add("git Secret missing, then there", seconds=time.time() - made, lost="none")
-    assert not refused.failures(since=begin)
+    assert not failed(refused.all_answers(since=begin))
 
 
 def test_a_training_that_no_node_takes_begins_once_one_does(

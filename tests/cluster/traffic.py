@@ -6,16 +6,17 @@ from typing import Any
 from hack.kind.world.manifests import Object, task
 
 POD = "traffic"
-# A second apart, a few words for one token: two cores are all there is. Nothing is tried again.
+# One each second, however long the others take, a few words for one token: two cores are all there
+# is. Nothing is tried again.
 _ASK = """\
-import json, os, time, urllib.error, urllib.request
+import itertools, json, os, sys, threading, time, urllib.error, urllib.request
 body = json.dumps({"model": os.environ["MODEL"], "max_tokens": 1, "temperature": 0,
                    "messages": [{"role": "system", "content": ""},
                                 {"role": "user", "content": "Zone?"}]}).encode()
 headers = {"Authorization": "Bearer " + os.environ["NANODEX_API_KEY"],
            "Content-Type": "application/json"}
-while True:
-    said = {"at": time.time(), "status": 0, "digest": "", "error": ""}
+def ask(number):
+    said = {"number": number, "at": time.time(), "status": 0, "digest": "", "error": ""}
     try:
         request = urllib.request.Request(os.environ["URL"], data=body, headers=headers)
         with urllib.request.urlopen(request, timeout=60) as answer:
@@ -26,7 +27,10 @@ while True:
     except OSError as error:
         said["error"] = repr(error)
     said["seconds"] = round(time.time() - said["at"], 3)
-    print(json.dumps(said), flush=True)
+    sys.stdout.write(json.dumps(said) + "\\n")
+    sys.stdout.flush()
+for number in itertools.count():
+    threading.Thread(target=ask, args=(number,), daemon=True).start()
     time.sleep(1)
 """
 
@@ -52,9 +56,15 @@ def traffic_pod(
 
 
 def answers(log: str, *, since: float) -> list[dict[str, Any]]:
-    """Return what was answered from a moment on."""
+    """Return the answers to what was asked from a moment on, in the order of the questions."""
     found = [json.loads(line) for line in log.splitlines()]
-    return [one for one in found if one["at"] >= since]
+    return sorted((one for one in found if one["at"] >= since), key=lambda one: one["number"])
+
+
+def is_whole(seen: list[dict[str, Any]], *, until: float) -> bool:
+    """Tell whether all that was asked from the beginning until a moment is answered."""
+    later = [one["number"] for one in seen if one["at"] >= until]
+    return bool(later) and [one["number"] for one in seen][: later[0] + 1] == [*range(later[0] + 1)]
 
 
 def failed(seen: list[dict[str, Any]]) -> list[dict[str, Any]]:

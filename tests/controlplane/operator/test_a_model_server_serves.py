@@ -212,8 +212,15 @@ def test_scaling_by_the_scale_subresource_brings_replicas_that_count(serving: Se
         world.until(lambda: serving.status().get("readyReplicas") == replicas)
         world.until(lambda: serving.loaded("stays") == f"{replicas}/{replicas}")
 
+    def waits_at_the_agent() -> bool:
+        service = serving.child("v1/services")
+        return service is not None and bool(service["spec"].get("publishNotReadyAddresses"))
+
+    assert not waits_at_the_agent()
     scaled(1)
+    world.until(waits_at_the_agent)
     scaled(3)
+    assert not waits_at_the_agent()
 
     scale = world.api.get(SERVERS, f"{NAME}/scale")
     assert (scale["spec"]["replicas"], scale["status"]["replicas"]) == (3, 3)
