@@ -76,8 +76,10 @@ SUITES := test-integration test-controlplane test-on-nodes
 test-integration: TESTS := tests --ignore=tests/unit --ignore=tests/controlplane --ignore=tests/cluster
 test-controlplane: TESTS := tests/controlplane
 test-on-nodes: TESTS := tests/cluster
+# The longest: all its Pods together weigh as much as one process outside.
+test-integration test-controlplane: FIRST := nice -n 5
 $(SUITES): setup
-	$(BIN)/pytest $(TESTS) -m "not gpu and not benchmark" 2>&1 | sed --unbuffered 's/^/$(@:test-%=%): /'
+	$(FIRST) $(BIN)/pytest $(TESTS) -m "not gpu and not benchmark" 2>&1 | sed --unbuffered 's/^/$(@:test-%=%): /'
 
 .PHONY: kube-binaries
 kube-binaries: ## build the Kubernetes of the tests into the cache (a quarter of an hour, once)

@@ -10,7 +10,6 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import License
 from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from hack.images.contents import Package
@@ -56,6 +55,9 @@ def bill_of_materials(image: str, *, version: str, packages: Sequence[Package]) 
     unnamed = json.dumps(document, sort_keys=True)
     document["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, unnamed)}"
     result = json.dumps(document, indent=1, sort_keys=True) + "\n"
+    # It builds the grammars of every format that a schema may name, which takes seconds.
+    from cyclonedx.validation.json import JsonStrictValidator
+
     if (wrong := JsonStrictValidator(SchemaVersion.V1_6).validate_str(result)) is not None:
         raise ValueError(f"the bill of {image} is not CycloneDX: {wrong}")
     return result
