@@ -1,4 +1,4 @@
-"""Debian packages that the development tools need: installed where that is allowed, else named."""
+"""What a machine lacks: Debian packages, installed where that is allowed and else named, and room."""
 
 import os
 import shutil
@@ -9,6 +9,24 @@ from pathlib import Path
 
 class Lacks(Exception):
     """This machine lacks something; the message says what, and what to do."""
+
+
+def want_room(said: str, *, failure: str) -> None:
+    """Look whether it is for want of room on the disk that a program failed.
+
+    Args:
+        said: what it printed.
+        failure: what that means, without an end.
+
+    Raises:
+        Lacks: it is.
+    """
+    # Go and C write it differently.
+    if "no space left on device" in said.lower():
+        raise Lacks(
+            f"the disk is full: {failure}. `podman image prune` removes what earlier builds left; "
+            "`go clean -cache -modcache` and the caches of pip and uv give room, too"
+        )
 
 
 def ensure(programs: Mapping[str, str], *, tell: Callable[[str], None]) -> None:

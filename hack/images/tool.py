@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from hack.debian import Lacks
+from hack.debian import Lacks, want_room
 
 CHOICE = "NANODEX_IMAGE_TOOL"
 CONTAINERS_CONF = Path(__file__).resolve().parents[1] / "kind" / "containers.conf"
@@ -38,6 +38,7 @@ def run_step(
         environment: of the command.
 
     Raises:
+        Lacks: there is no room on the disk.
         BuildFailed: it failed.
     """
     done = subprocess.run(
@@ -52,6 +53,7 @@ def run_step(
     )
     if done.returncode:
         what = failure or f"{' '.join(command[:3])} failed"
+        want_room(done.stdout, failure=what)
         raise BuildFailed(f"{what}:\n{done.stdout[-4000:]}")
 
 

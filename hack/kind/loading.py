@@ -5,11 +5,10 @@ import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from hack.debian import Lacks
+from hack.debian import want_room
 from hack.kind.cluster import CTR, Cluster, Failed, folder
 from hack.kind.image_store import MANIFEST_BYTES, STORE
 
-_FULL = "no space left on device"
 _BLOBS = f"/{STORE}/io.containerd.content.v1.content/blobs/sha256"
 
 
@@ -81,11 +80,7 @@ def _copy(cluster: Cluster, node: str, references: Sequence[str]) -> None:
         )
         assert source.stderr is not None
         said = source.stderr.read().decode(errors="replace")
-    if _FULL in done.stderr:
-        raise Lacks(
-            f"the disk is full: {', '.join(references)} do not fit on {node}. On the way to a node "
-            "images take twice their size; `go clean -cache -modcache`, caches of pip and uv, and "
-            "`podman image prune` give room"
-        )
+    # On the way to a node images take twice their size.
+    want_room(done.stderr, failure=f"{', '.join(references)} do not fit on {node}")
     if source.returncode or done.returncode:
         raise Failed(f"{', '.join(references)} could not be copied to {node}:\n{said}{done.stderr}")

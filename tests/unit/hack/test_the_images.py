@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import json
+import sys
 import tarfile
 import types
 from pathlib import Path
@@ -22,7 +23,7 @@ from hack.images.catalog import IMAGES, ROOT, chosen
 from hack.images.check import findings, import_program, licence_table
 from hack.images.contents import Contents, Package, certificates, read_contents
 from hack.images.machine import authorities, parse_pip_config, pip_config, private_values
-from hack.images.tool import Recipe, Tool, find, needs_own_settings
+from hack.images.tool import BuildFailed, Recipe, Tool, find, needs_own_settings, run_step
 from images.install import PACKAGES as SITE_PACKAGES
 from images.install import chosen as chosen_lines
 from images.rootfs import PACKAGES
@@ -98,6 +99,16 @@ def test_without_a_tool_the_user_reads_what_to_install(
         find({})
     with pytest.raises(Lacks, match="'docker', which does not answer"):
         find({"NANODEX_IMAGE_TOOL": "docker"})
+
+
+@pytest.mark.parametrize("said", ["copier: No space left on device", "no space left on device\n"])
+def test_a_full_disk_is_said_in_a_line_with_what_gives_room(said: str) -> None:
+    program = f"import sys; print({'x' * 5000!r} + sys.argv[1]); sys.exit(1)"
+
+    with pytest.raises(Lacks, match=r"^the disk is full: y could not be built\. `podman image"):
+        run_step([sys.executable, "-c", program, said], failure="y could not be built")
+    with pytest.raises(BuildFailed, match=r"y could not be built:\n.*x: other"):
+        run_step([sys.executable, "-c", program, ": other"], failure="y could not be built")
 
 
 def test_a_docker_without_its_engine_is_passed_over(
