@@ -1,4 +1,4 @@
-"""What a machine lacks: Debian packages, installed where that is allowed and else named, and room."""
+"""What a machine lacks: Debian packages, installed where allowed and else named, and room."""
 
 import os
 import shutil
