@@ -5,12 +5,10 @@ also where a key is demanded. So nothing of a client's request line, headers or 
 passed on: the agent writes a request of its own to one of two fixed addresses.
 """
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
 from starlette.requests import ClientDisconnect, Request
@@ -30,18 +28,15 @@ from nanodex.inference.messages import (
     BadRequest,
     Protocol,
     engine_request,
-    parse_body,
     wants_usage,
 )
 from nanodex.inference.metrics import AgentMetrics
+from nanodex.inference.question import Question, read_question
 from nanodex.inference.refusals import Refusal, Turns
 from nanodex.inference.tokens import ReviewsUnavailable, TokenAccess
 
 log = logging.getLogger(__name__)
 
-# A prompt of 128k tokens is about half of this.
-MAX_BODY_BYTES = 2 << 20
-_BODY_SECONDS = 60.0
 _TURNS_ON_ONE_MACHINE = 1024
 # The engine's address for each protocol; a client's path never reaches it.
 _ENGINE_PATH: dict[Protocol, str] = {
@@ -144,8 +139,93 @@ class Agent:
         client = await self._client_of(request)
         entry.client = client.name
         stack.enter_context(self.turns.taken(client.name))
-        body = parse_body(await _read(request))
-        model = body["model"]
+        question = await read_question(request, protocol=protocol)
+        await self._check(request, question.model)
+        route, upstream = await self._ask(request, question, entry=entry, stack=stack)
+        return public_stream(
+            upstream,
+            route=route,
+            with_usage=wants_usage(question.body),
+            entry=entry,
+            metrics=self.metrics,
+            done=stack.pop_all().close,
+        )
+
+    async def _ask(
+        self, request: Request, question: Question, *, entry: Entry, stack: contextlib.ExitStack
+    ) -> tuple[Route, aiohttp.ClientResponse]:
+        """Return when an engine begins to answer, be it the next one.
+
+        Raises:
+            EngineUnreachable: it is there, and did not answer this request.
+            Refusal: two engines went down over it; or see `_find`.
+        """
+        since, asked = self.directory.clock(), False
+        while True:
+            route = await self._find(request, question, since=since)
+            entry.model, entry.digest = route.public_name, route.digest
+            try:
+                return route, await self._ask_once(request, question, route=route, stack=stack)
+            except EngineUnreachable as error:
+                if not await self.engine.gone():
+                    raise
+                self.directory.engine_is_away(str(error))
+                if isinstance(error, EngineAbsent):
+                    continue
+                if asked:
+                    message = "two engines went down over this request"
+                    raise Refusal(503, message, code="engine_down") from error
+                asked = True
+
+    async def _find(self, request: Request, question: Question, *, since: float) -> Route:
+        """Return the route of a request's model, and wait for it while it is on its way.
+
+        Nothing else happens between the look that finds it and the return: who counts the request
+        at once can be sure that the adapter is still there.
+
+        Raises:
+            Refusal: 404, there is none; or what was allowed before the wait is no more.
+            NotReady: it did not come in time.
+            ClientDisconnect: the client did not wait.
+        """
+        try:
+            while (route := self.directory.route(question.model)) is None:
+                question.forget()
+                arrival = self.directory.arrival(question.model, since=since)
+                await unless_gone(arrival, request)
+                await self._check(request, question.model)
+        except UnknownModel:
+            models = ", ".join(await self._models_for(request))
+            raise Refusal(
+                404,
+                f"the model {question.model!r:.120} does not exist; served here: {models:.600}",
+                code="model_not_found",
+                param="model",
+            ) from None
+        return route
+
+    async def _ask_once(
+        self, request: Request, question: Question, *, route: Route, stack: contextlib.ExitStack
+    ) -> aiohttp.ClientResponse:
+        """Ask an engine; `stack` counts the request for as long as its answer takes."""
+        with contextlib.ExitStack() as using:
+            using.enter_context(self.directory.using(route))
+            upstream = await ask_engine(
+                self.engine,
+                _ENGINE_PATH[question.protocol],
+                engine_request(question.body, protocol=question.protocol, route=route),
+                route=route,
+                client=request,
+            )
+            stack.enter_context(using.pop_all())
+            return upstream
+
+    async def _check(self, request: Request, model: str) -> None:
+        """See to it that whoever asks may ask this model.
+
+        Raises:
+            Refusal: 401 or 403; 503 where nobody can say.
+        """
         client = await self._client_of(request, models=(model,))
         if not client.may_ask(model):
             raise Refusal(
@@ -154,73 +234,6 @@ class Agent:
                 code="permission_denied",
                 param="model",
             )
-        route, upstream = await self._ask(
-            request, body, protocol=protocol, entry=entry, stack=stack
-        )
-        return public_stream(
-            upstream,
-            route=route,
-            with_usage=wants_usage(body),
-            entry=entry,
-            metrics=self.metrics,
-            done=stack.pop_all().close,
-        )
-
-    async def _ask(
-        self,
-        request: Request,
-        body: dict[str, Any],
-        *,
-        protocol: Protocol,
-        entry: Entry,
-        stack: contextlib.ExitStack,
-    ) -> tuple[Route, aiohttp.ClientResponse]:
-        """Send a request; returns when an engine begins to answer, be it the next one.
-
-        Raises:
-            EngineUnreachable: two engines went down over it.
-        """
-        asked = False
-        while True:
-            route = await self._route(request, body["model"])
-            entry.model, entry.digest = route.public_name, route.digest
-            content = engine_request(body, protocol=protocol, route=route)
-            with contextlib.ExitStack() as using:
-                using.enter_context(self.directory.using(route))
-                try:
-                    upstream = await ask_engine(
-                        self.engine, _ENGINE_PATH[protocol], content, route=route, client=request
-                    )
-                except EngineAbsent as error:
-                    self.directory.engine_is_away(str(error))
-                except EngineUnreachable as error:
-                    self.directory.engine_is_away(str(error))
-                    # What takes engines down with it gets a second and no third.
-                    if asked:
-                        raise
-                    asked = True
-                else:
-                    stack.enter_context(using.pop_all())
-                    return route, upstream
-
-    async def _route(self, request: Request, model: str) -> Route:
-        """The route of a model, waited for while it is on its way.
-
-        Raises:
-            Refusal: 404, there is none.
-            NotReady: it did not come in time.
-            ClientDisconnect: the client did not wait.
-        """
-        try:
-            return await unless_gone(self.directory.find(model), request)
-        except UnknownModel:
-            models = ", ".join(await self._models_for(request))
-            raise Refusal(
-                404,
-                f"the model {model!r:.120} does not exist; served here: {models:.600}",
-                code="model_not_found",
-                param="model",
-            ) from None
 
     async def _client_of(self, request: Request, *, models: Sequence[str] = ()) -> Client:
         """Who asks, with the rights that decide about `models`.
@@ -250,32 +263,6 @@ class Agent:
         models = self.directory.models()
         client = await self._client_of(request, models=models)
         return [name for name in models if client.may_ask(name)]
-
-
-async def _read(request: Request) -> bytes:
-    """The body of a request, within bounds.
-
-    Raises:
-        Refusal: 408, 413 or 415.
-    """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    # A web page can send other types across origins without being asked first.
-    if media_type != "application/json":
-        raise Refusal(415, "the content type must be application/json")
-    too_large = Refusal(413, f"the body is larger than {MAX_BODY_BYTES} bytes")
-    length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise too_large
-    except TimeoutError:
-        raise Refusal(408, f"the body did not come within {_BODY_SECONDS:.0f} s") from None
-    return bytes(body)
 
 
 def build_app(agent: Agent) -> ASGIApp:

@@ -36,7 +36,7 @@ async def ask_engine(
     if upstream.status == 404:
         upstream.close()
         raise NotReady(f"{route.public_name} is being loaded again", retry_after=5)
-    if upstream.status >= 500 and not await engine.healthy():
+    if upstream.status >= 500 and await engine.gone():
         upstream.close()
         raise EngineUnreachable(f"{path} answered {upstream.status}, and the engine is unhealthy")
     return upstream

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from nanodex.api.agent_report import AdapterReport, AgentReport, EngineState
 from nanodex.api.desired import BASE_MODEL_NAME
 
-# Requests that may wait at the same time: for an adapter, for an engine that starts; how long each.
-MAX_WAITING = 64
+# Requests that may wait at the same time, 2 MiB at most each, and for how long: for an adapter, for
+# an engine that starts.
+MAX_WAITING = 128
 WAIT_SECONDS = 20.0
 START_SECONDS = 120.0
 
@@ -111,35 +112,58 @@ class Directory:
         """Public names that answer, the base model first."""
         return (BASE_MODEL_NAME, *sorted({**self.catalogue, **self.routes}))
 
-    async def find(self, model: str) -> Route:
-        """The route of a public model; waits a bounded time for one that is on its way.
+    def route(self, model: str) -> Route | None:
+        """The route of a public model; None for one that is on its way.
 
         While the engine starts, all of them are.
 
         Raises:
             UnknownModel: nothing of this name is or will be served.
-            NotReady: known, but not in time.
+            NotReady: known, and not worth waiting for.
         """
-        route = self._route(model)
-        if route is not None:
+        if self.engine is EngineState.DRAINING:
+            raise NotReady("the server is stopping", retry_after=5)
+        known = model == BASE_MODEL_NAME or model in self.routes
+        if self.engine is EngineState.STARTING:
+            if known or model in self.waiting:
+                return None
+            raise UnknownModel(model)
+        if model == BASE_MODEL_NAME:
+            return BASE_ROUTE
+        if route := self.routes.get(model):
             return route
+        if model not in self.waiting:
+            raise UnknownModel(model)
+        if obstacle := self.waiting[model]:
+            raise NotReady(obstacle.message, retry_after=obstacle.retry_after)
+        return None
+
+    async def arrival(self, model: str, *, since: float) -> None:
+        """Return when a model that is on its way has a route, or something stands in its way.
+
+        Args:
+            model: its public name.
+            since: when the request came, by `clock`: it waits no longer than an engine may take.
+
+        Raises:
+            UnknownModel: it will not be served any more.
+            NotReady: it did not come in time.
+        """
         if self.asked.total() >= MAX_WAITING:
             raise self._not_yet(model)
         self.asked[model] += 1
         self.wanted.set()
-        seconds = START_SECONDS if self.engine is EngineState.STARTING else WAIT_SECONDS
+        longest = START_SECONDS if self.engine is EngineState.STARTING else WAIT_SECONDS
         try:
-            async with asyncio.timeout(seconds):
-                while route is None:
+            async with asyncio.timeout(min(longest, since + START_SECONDS - self.clock())):
+                while self.route(model) is None:
                     await self._changed.wait()
-                    route = self._route(model)
         except TimeoutError:
             raise self._not_yet(model) from None
         finally:
             self.asked[model] -= 1
             if not self.asked[model]:
                 del self.asked[model]
-        return route
 
     @contextmanager
     def using(self, route: Route) -> Iterator[None]:
@@ -170,26 +194,14 @@ class Directory:
             # The synchroniser looks at once.
             self.wanted.set()
 
+    def engine_is_back(self) -> None:
+        """Send requests to the engine, unless the server stops."""
+        if self.engine is EngineState.STARTING:
+            self.engine = EngineState.READY
+            self.message = ""
+            self.changed()
+
     def _not_yet(self, model: str) -> NotReady:
         if self.engine is EngineState.STARTING:
             return NotReady("the engine is starting", retry_after=15)
         return NotReady(f"{model} is being loaded", retry_after=5)
-
-    def _route(self, model: str) -> Route | None:
-        """The route, or None if it is worth waiting for."""
-        if self.engine is EngineState.DRAINING:
-            raise NotReady("the server is stopping", retry_after=5)
-        known = model == BASE_MODEL_NAME or model in self.routes
-        if self.engine is EngineState.STARTING:
-            if known or model in self.waiting:
-                return None
-            raise UnknownModel(model)
-        if model == BASE_MODEL_NAME:
-            return BASE_ROUTE
-        if route := self.routes.get(model):
-            return route
-        if model not in self.waiting:
-            raise UnknownModel(model)
-        if obstacle := self.waiting[model]:
-            raise NotReady(obstacle.message, retry_after=obstacle.retry_after)
-        return None

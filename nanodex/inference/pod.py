@@ -202,7 +202,7 @@ class PodAgent:
             self._engine_is_away(str(error), desired)
             return False
         if not more or self._is_filled() or self._waited_enough():
-            self._become_ready(more=more)
+            await self._become_ready(more=more)
         return more
 
     def _engine_is_away(self, why: str, desired: DesiredSet) -> None:
@@ -223,12 +223,13 @@ class PodAgent:
                 self._metrics.restarted()
             self._socket = seen
 
-    def _become_ready(self, *, more: bool) -> None:
+    async def _become_ready(self, *, more: bool) -> None:
         waits = not more and self._source.busy and not self._waited_enough()
-        if self._directory.engine is EngineState.STARTING and not waits:
-            self._directory.engine = EngineState.READY
-            self._directory.message = ""
-            self._directory.changed()
+        if self._directory.engine is not EngineState.STARTING or waits:
+            return
+        # A pass takes a while: the core may have died meanwhile.
+        if await self._engine.healthy():
+            self._directory.engine_is_back()
             log.info("ready")
 
     def _is_filled(self) -> bool:

@@ -1,6 +1,6 @@
 """Keeps one engine alive and converging, with the agent in front of it, until it is told to stop.
 
-Everything here runs on one event loop. The agent listens before the engine is up and answers 503
+Everything here runs on one event loop. The agent listens before the engine is up; who asks waits
 until the engine is healthy and a first pass was made.
 """
 
@@ -134,7 +134,7 @@ class Supervisor:
             await self._start_engine()
             started = time.monotonic()
             why = await self._converge_while_alive()
-            # Before the engine is touched: who asks now is told to come back.
+            # Before the engine is touched: who asks now waits for the next.
             self._directory.engine_is_away(why)
             self._report()
             # Whatever it was, nothing is left that it could finish.
@@ -200,7 +200,7 @@ class Supervisor:
             else:
                 if more:
                     continue
-                self._became_ready()
+                await self._become_ready()
             self._report()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(
@@ -214,11 +214,12 @@ class Supervisor:
             # What is served goes on being served.
             log.error("%s", error.message)
 
-    def _became_ready(self) -> None:
+    async def _become_ready(self) -> None:
         if self._directory.engine is EngineState.STARTING:
-            self._directory.engine = EngineState.READY
-            self._directory.message = ""
-            self._directory.changed()
+            # The API of a dead core answers for some seconds, with its list of models too.
+            if not await self._client.healthy():
+                return
+            self._directory.engine_is_back()
             self._report()
         if not self._ready:
             self._ready = True

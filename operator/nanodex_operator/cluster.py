@@ -31,8 +31,8 @@ from nanodex_operator.refusals import ClusterError, NotFound, Unavailable
 PATIENCE_SECONDS = 30.0
 FIELD_MANAGER = "nanodex-operator"
 # A watch is ended by the API server, and given up when not even that is heard.
-_WATCH_SECONDS = 300
-_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=_WATCH_SECONDS + 30, sock_connect=5)
+_WATCH_SECONDS = 60
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=_WATCH_SECONDS + 10, sock_connect=5)
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _METADATA_OF_EVENTS = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 # Objects of one answer.
@@ -253,7 +253,7 @@ class Cluster:
         whole = path + (f"?{urlencode(query)}" if query else "")
         retrying = AsyncRetrying(
             stop=stop_after_delay(self._patience),
-            wait=_Wait(),
+            wait=Pause(),
             retry=retry_if_exception_type(Unavailable),
             before_sleep=_say_again,
             reraise=True,
@@ -283,13 +283,19 @@ _METHODS = {
 }
 
 
-class _Wait(wait_random_exponential):
-    """Exponential with jitter, but as long as the API server asked for."""
+class Pause(wait_random_exponential):
+    """Between two attempts: exponential with jitter, but as long as the API server asked for.
 
-    def __init__(self) -> None:
-        super().__init__(multiplier=0.2, max=5)
+    Args:
+        first_seconds: the longest first one.
+        longest_seconds: the longest of all.
+    """
+
+    def __init__(self, *, first_seconds: float = 0.2, longest_seconds: float = 5.0) -> None:
+        super().__init__(multiplier=first_seconds, max=longest_seconds)
 
     def __call__(self, retry_state: RetryCallState) -> float:
+        """Return the seconds until the next attempt."""
         error = retry_state.outcome.exception() if retry_state.outcome else None
         asked_for = error.retry_after if isinstance(error, Unavailable) else 0.0
         return max(asked_for, super().__call__(retry_state))

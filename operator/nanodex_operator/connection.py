@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.rest import RESTResponse
 
@@ -65,8 +66,7 @@ class Connection:
         """Yield the lines of an answer as they come, until it ends.
 
         Raises:
-            Unavailable: no answer, or one that broke off.
-            ValueError: a line is longer than 128 KiB.
+            Unavailable: no answer, or one that broke off, or a line of more than some MiB.
             ClusterError: the API server refuses.
         """
         response = await self._open("GET", path, headers={"Accept": accept}, limit=limit)
@@ -100,7 +100,7 @@ class Connection:
         """Turn what a connection does into our error."""
         try:
             yield
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError) as error:
             raise Unavailable(f"no answer from {self._server}: {error!r}") from error
 
 

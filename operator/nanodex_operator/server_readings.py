@@ -31,6 +31,8 @@ def read_deployment(deployment: Object) -> ObservedDeployment:
         template_hash=(deployment["metadata"].get("annotations") or {}).get(
             TEMPLATE_ANNOTATION, ""
         ),
+        is_current=_count(status.get("observedGeneration"))
+        >= _count(deployment["metadata"].get("generation")),
         message=message,
     )
 

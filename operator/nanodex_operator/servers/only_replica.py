@@ -12,11 +12,15 @@ from nanodex_operator.servers.snapshot import ServerSnapshot
 
 def is_only_replica(snapshot: ServerSnapshot) -> bool:
     """Tell whether one Pod is all there is and all there is to be."""
+    deployment = snapshot.deployment
     wanted = pod_template_hash(snapshot.server, settings=snapshot.settings)
     return (
         snapshot.server.spec.replicas == 1
         and snapshot.one_pod
-        # Another template is another Pod, as soon as it is applied.
-        and snapshot.deployment is not None
-        and snapshot.deployment.template_hash == wanted
+        and deployment is not None
+        # Another template is another Pod, as soon as it is applied; and the one that there is may
+        # be of the template before.
+        and deployment.template_hash == wanted
+        and deployment.is_current
+        and deployment.updated_replicas == 1
     )

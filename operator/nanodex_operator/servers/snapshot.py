@@ -50,6 +50,7 @@ class ObservedDeployment:
         ready_replicas: Pods that answer.
         updated_replicas: Pods of the newest template.
         template_hash: names that template, as it was applied; empty where it does not say.
+        is_current: whether the numbers are of what was applied last.
         message: of the condition ReplicaFailure: a quota, PodSecurity; empty without one.
     """
 
@@ -57,6 +58,7 @@ class ObservedDeployment:
     ready_replicas: int = 0
     updated_replicas: int = 0
     template_hash: str = ""
+    is_current: bool = False
     message: str = ""
 
 

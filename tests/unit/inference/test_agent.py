@@ -6,6 +6,7 @@ in tests/integration/inference/test_serving.py.
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +15,11 @@ import pytest
 
 from nanodex.api.agent_report import EngineState
 from nanodex.inference import directory as directory_module
-from nanodex.inference.agent import MAX_BODY_BYTES, Agent, build_app
+from nanodex.inference.agent import Agent, build_app
 from nanodex.inference.directory import Directory, Route
+from nanodex.inference.engine_client import EngineClient, EngineUnreachable
 from nanodex.inference.metrics import AgentMetrics
+from nanodex.inference.question import MAX_BODY_BYTES
 
 ROUTE = Route(
     public_name="team/a@000000000001",
@@ -333,7 +336,8 @@ async def test_a_request_that_takes_two_engines_down_gets_no_third(
     be_ready(directory)
     answer = await asked
 
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "15")
+    # Nobody is told to try that again.
+    assert (answer.status_code, "retry-after" in answer.headers) == (503, False)
     assert answer.json()["error"]["code"] == "engine_down"
     assert len(stand_in[0].asked("/v1/chat/completions")) == 2
     assert directory.in_flight[ROUTE.engine_name] == 0
@@ -377,6 +381,40 @@ async def test_an_engine_that_does_not_come_is_503_with_a_time_to_retry(
     assert answer.json()["error"]["message"] == "the engine is starting"
 
 
+async def test_one_request_waits_no_longer_than_an_engine_may_take_however_often_it_waits(
+    http: httpx.AsyncClient, directory: Directory, monkeypatch: pytest.MonkeyPatch, stand_in: Any
+) -> None:
+    monkeypatch.setattr(directory_module, "START_SECONDS", 0.5)
+    stand_in[0].crashes_on.add(ROUTE.engine_name)
+    stand_in[0].healthy = False
+    directory.engine = EngineState.STARTING
+    asked = asyncio.create_task(http.post("/v1/chat/completions", json=chat()))
+    begin = time.monotonic()
+    await asyncio.sleep(0.4)
+    be_ready(directory)
+
+    assert (await asked).status_code == 503
+    assert time.monotonic() - begin < 0.8
+
+
+async def test_a_request_that_a_living_engine_did_not_answer_is_the_only_one_that_fails(
+    http: httpx.AsyncClient,
+    stand_in: Any,
+    directory: Directory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def break_off(path: str, content: Any) -> Any:
+        raise EngineUnreachable("the connection was closed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stand_in[1], "ask", break_off)
+        answer = await http.post("/v1/chat/completions", json=chat())
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "15")
+    assert directory.engine is EngineState.READY
+    assert (await http.post("/v1/chat/completions", json=chat())).status_code == 200
+
+
 async def test_no_more_wait_for_an_engine_than_there_is_room_for(
     http: httpx.AsyncClient, directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -412,8 +450,6 @@ async def test_while_the_server_stops_health_is_503_and_so_are_answers(
 async def test_an_engine_that_nobody_has_seen_is_waited_for_however_often_it_is_absent(
     directory: Directory, listen: Callable[[Any], Any], tmp_path: Any, stand_in: Any
 ) -> None:
-    from nanodex.inference.engine_client import EngineClient
-
     engine = EngineClient(tmp_path / "later.sock")
     agent = Agent(engine=engine, directory=directory, metrics=AgentMetrics())
     async with httpx.AsyncClient(

@@ -13,7 +13,7 @@ from nanodex.api.agent_report import AdapterState, EngineState
 from nanodex.api.desired import DesiredSet, ServedExpert
 from nanodex.api.engine_arguments import Device
 from nanodex.api.reasons import Reason
-from nanodex.inference.directory import Directory, NotReady
+from nanodex.inference.directory import Directory, NotReady, Route
 from nanodex.inference.engine_client import EngineUnreachable
 from nanodex.inference.loading import Limits
 from nanodex.inference.metrics import AgentMetrics
@@ -56,6 +56,13 @@ def make_sync(stand_in: Any, directory: Directory, tmp_path: Path) -> Callable[.
 
 def states(directory: Directory) -> list[AdapterState]:
     return [adapter.state for adapter in directory.adapters]
+
+
+async def find(directory: Directory, model: str) -> Route:
+    """What a request for a model does."""
+    while (route := directory.route(model)) is None:
+        await directory.arrival(model, since=directory.clock())
+    return route
 
 
 async def test_a_missing_adapter_is_loaded_from_its_own_folder_and_answers(
@@ -124,7 +131,7 @@ async def test_an_adapter_that_the_engine_ignores_is_unloaded_and_reported(
     assert directory.adapters[0].reason is Reason.LOAD_REJECTED
     assert "answers as the base model does" in directory.adapters[0].message
     with pytest.raises(NotReady, match="as the base model"):
-        await directory.find("team/bad")
+        await find(directory, "team/bad")
 
 
 async def test_a_refused_file_never_reaches_the_engine(
@@ -173,12 +180,12 @@ async def test_the_old_version_answers_until_the_new_one_is_proved(
     stand_in[0].ignored.add(new.engine_name)
 
     await sync.converge(desired(new))
-    assert (await directory.find("team/a")).public_name == old.pinned_name
+    assert (await find(directory, "team/a")).public_name == old.pinned_name
     assert old.engine_name in stand_in[0].adapters
 
     newer = expert(make_adapter("c", seed=3), 3)
     await sync.converge(desired(newer))
-    assert (await directory.find("team/a")).public_name == newer.pinned_name
+    assert (await find(directory, "team/a")).public_name == newer.pinned_name
     assert list(stand_in[0].adapters) == [newer.engine_name]
 
 
@@ -187,7 +194,7 @@ async def test_a_version_in_use_is_not_unloaded(
 ) -> None:
     sync = make_sync()
     await sync.converge(desired(expert(make_adapter("a"))))
-    route = await directory.find("team/a")
+    route = await find(directory, "team/a")
 
     with directory.using(route):
         await sync.converge(desired())
@@ -203,8 +210,8 @@ async def test_only_the_active_version_has_the_bare_name(
 
     await make_sync().converge(desired(expert(old, 1, active=False), expert(new, 2)))
 
-    assert (await directory.find("team/a")).public_name == "team/a@000000000002"
-    assert (await directory.find("team/a@000000000001")).engine_name == "team.a--000000000001"
+    assert (await find(directory, "team/a")).public_name == "team/a@000000000002"
+    assert (await find(directory, "team/a@000000000001")).engine_name == "team.a--000000000001"
 
 
 def many(make_adapter: Make, names: Iterable[str]) -> list[ServedExpert]:
@@ -234,7 +241,7 @@ async def test_more_than_fits_is_proved_one_by_one_and_comes_back_when_it_is_ask
     assert {f"team/{name}" for name in "abcde"} < set(directory.models())
 
     away = next(one for one in wanted.experts if one.engine_name not in stand_in[0].adapters)
-    asked = asyncio.create_task(directory.find(away.name))
+    asked = asyncio.create_task(find(directory, away.name))
     await asyncio.sleep(0)
     await settle(sync, wanted)
 
@@ -259,7 +266,7 @@ async def test_of_many_eight_are_loaded_and_the_rest_comes_back_when_it_is_asked
     assert len(directory.models()) == 1 + 2 * 40
     for name in ("team/x000", "team/x010", "team/x020", "team/x000"):
         used_last = max(stand_in[0].adapters, key=lambda one: directory.last_used.get(one, 0.0))
-        asked = asyncio.create_task(directory.find(name))
+        asked = asyncio.create_task(find(directory, name))
         await asyncio.sleep(0)
         await settle(sync, wanted)
         assert (await asked).public_name.startswith(f"{name}@")
@@ -273,7 +280,7 @@ async def test_an_adapter_in_use_stays_and_the_one_used_longest_ago_goes(
     sync, experts = make_sync(resident=3), many(make_adapter, "abcd")
     directory.clock = count(step=10).__next__
     await settle(sync, desired(*experts[:3]))
-    routes = [await directory.find(one.name) for one in experts[:3]]
+    routes = [await find(directory, one.name) for one in experts[:3]]
     with directory.using(routes[2]):
         pass
     with directory.using(routes[1]):
@@ -293,10 +300,10 @@ async def test_where_all_are_in_use_a_request_waits_for_the_end_of_another(
     sync, experts = make_sync(resident=1), many(make_adapter, "ab")
     await settle(sync, desired(experts[0]))
 
-    with directory.using(await directory.find("team/a")):
+    with directory.using(await find(directory, "team/a")):
         await settle(sync, desired(*experts))
         assert directory.adapters[1].reason is Reason.SERVER_AT_CAPACITY
-        asked = asyncio.create_task(directory.find("team/b"))
+        asked = asyncio.create_task(find(directory, "team/b"))
         await asyncio.sleep(0)
         await settle(sync, desired(*experts))
         directory.wanted.clear()

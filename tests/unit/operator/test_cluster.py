@@ -246,7 +246,7 @@ async def test_a_watch_shows_the_metadata_of_each_event_until_the_api_server_end
         (status(403, "Forbidden"), Refused),
         (web.json_response({}), Unavailable),
         (web.Response(text='{"type": "ADDED", "obj'), Unavailable),
-        (web.Response(text="x" * 300_000), Unavailable),
+        (web.json_response({"type": "ADDED", "object": {"x": "y" * 5_000_000}}), Unavailable),
     ],
 )
 async def test_a_watch_that_cannot_be_had_is_an_error(

@@ -100,7 +100,13 @@ class World:
         self.cluster.put(PODS, pod, namespace=SYSTEM)
         deployment = self.cluster.objects.get(("deployments", SYSTEM, "ms-smol"))
         if deployment is not None:
-            deployment["status"] = {"replicas": 1, "readyReplicas": int(ready)}
+            deployment["metadata"]["generation"] = 1
+            deployment["status"] = {
+                "observedGeneration": 1,
+                "replicas": 1,
+                "readyReplicas": int(ready),
+                "updatedReplicas": 1,
+            }
 
     def stored(self, resource: Resource, name: str = "ms-smol") -> Any:
         return self.cluster.named(resource, name, namespace=SYSTEM)
@@ -237,6 +243,19 @@ async def test_a_pod_that_ended_is_no_second_replica(world: World) -> None:
     await world.controller.reconcile("smol")
 
     assert world.stored(SERVICES)["spec"]["publishNotReadyAddresses"] is True
+
+
+@pytest.mark.parametrize("late", [{"observedGeneration": 0}, {"updatedReplicas": 0}])
+async def test_the_pod_of_the_template_before_is_not_the_only_replica(
+    world: World, late: dict[str, int]
+) -> None:
+    await world.controller.reconcile("smol")
+    world.run_pod()
+    world.cluster.objects["deployments", SYSTEM, "ms-smol"]["status"] |= late
+
+    await world.controller.reconcile("smol")
+
+    assert world.stored(SERVICES)["spec"]["publishNotReadyAddresses"] is False
 
 
 @pytest.mark.parametrize("change", [{"engine": {"maxModelLen": 1024}}, {"replicas": 2}])
