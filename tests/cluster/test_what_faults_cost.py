@@ -83,6 +83,7 @@ def test_an_engine_that_is_killed_comes_back_with_its_adapters_and_who_asks_mean
     begin = _pause(served)
     pod = served.engine_pod()
     name = pod["metadata"]["name"]
+    before = pod["status"]["containerStatuses"][0]["restartCount"]
     kill = ("exec", name, "--container=engine", "--", "python3", "-c", _KILL_WORKERS)
     served.kubectl.run(*kill, namespace=SYSTEM, check=False)
     away = time.time()
@@ -91,7 +92,7 @@ def test_an_engine_that_is_killed_comes_back_with_its_adapters_and_who_asks_mean
     after = served.engine_pod()
     assert after["metadata"]["uid"] == pod["metadata"]["uid"]
     [engine] = after["status"]["containerStatuses"]
-    assert engine["restartCount"] >= 1
+    assert engine["restartCount"] > before
     seen = served.all_answers(since=begin)
     faults.cost_no_answer("vLLM killed in place, one replica", seconds=seconds, seen=seen)
     served.until(lambda: served.is_ready(TEAM), seconds=300)

@@ -160,6 +160,14 @@ class Pod:
         transport = httpx.HTTPTransport(uds=str(self.root / "run" / "engine.sock"))
         return httpx.Client(transport=transport, base_url="http://engine", timeout=30)
 
+    def under_way(self) -> int:
+        """How many requests the engine computes right now."""
+        with self.at_engine() as engine:
+            found = re.findall(
+                r"^vllm:num_requests_running\{.*\} (.+)$", engine.get("/metrics").text, re.M
+            )
+        return int(sum(map(float, found)))
+
     def slots(self) -> list[int]:
         """Adapters whose weights the engine holds, whatever names it knows."""
         with self.at_engine() as engine:

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -137,7 +138,9 @@ def test_an_agent_that_was_killed_finds_its_engine_again(
     assert pod.text("team/good") == before
 
 
-def test_an_engine_that_was_killed_comes_back_with_its_adapters_and_nobodys_help(pod: Pod) -> None:
+def test_an_engine_that_was_killed_comes_back_with_nobodys_help_and_costs_no_answer(
+    pod: Pod,
+) -> None:
     before = pod.text("team/good")
     assert pod.engine.process is not None
     api = psutil.Process(pod.engine.process.pid)
@@ -146,14 +149,22 @@ def test_an_engine_that_was_killed_comes_back_with_its_adapters_and_nobodys_help
         for process in api.children(recursive=True)
         if "EngineCore" in process.name() or "EngineCore" in " ".join(process.cmdline())
     )
-    core.kill()
-    until(lambda: not pod.healthy(), seconds=30)
-    refused = pod.complete("team/good")
-    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+    with ThreadPoolExecutor() as clients:
+        under_way = clients.submit(pod.complete, "team/good", max_tokens=200, ignore_eos=True)
+        until(lambda: pod.under_way() > 0, seconds=30)
+        core.kill()
+        # The API of a dead core answers for some seconds: some of these meet it.
+        asked = []
+        begin = time.monotonic()
+        while pod.healthy() or len(asked) < 5:
+            assert time.monotonic() - begin < 30
+            asked.append(clients.submit(pod.complete, "team/good"))
+            time.sleep(0.2)
+        answers = [one.result().status_code for one in (under_way, *asked)]
+        seconds = time.monotonic() - begin
 
-    seconds = until(lambda: pod.healthy() and pod.complete("team/good").status_code == 200)
-
-    print(f"\nfrom the end of the engine to the first answer: {seconds:.0f} s")
+    print(f"\nfrom the end of the engine to the last of {len(answers)} answers: {seconds:.0f} s")
+    assert answers == [200] * len(answers)
     assert pod.engine.starts == 2
     assert pod.text("team/good") == before
     assert pod.status()["restarts"] == 1

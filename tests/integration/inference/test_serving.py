@@ -204,7 +204,7 @@ def _engine(served: Any) -> psutil.Process:
     return psutil.Process(json.loads((served.state / "run" / "engine.json").read_text())["pid"])
 
 
-def test_an_engine_that_was_killed_comes_back_with_its_adapters(served: Any) -> None:
+def test_an_engine_that_was_killed_comes_back_and_who_asks_meanwhile_waits(served: Any) -> None:
     before = text(served, "team/good")
     first = _engine(served)
     for process in first.children(recursive=True):
@@ -213,16 +213,13 @@ def test_an_engine_that_was_killed_comes_back_with_its_adapters(served: Any) -> 
             break
     else:
         os.kill(first.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while httpx.get(f"{served.info.url}/health").status_code == 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-    refused = complete(served, "team/good")
-    assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
-
-    while httpx.get(f"{served.info.url}/health").status_code != 200:
-        assert time.monotonic() < deadline + 600
-        time.sleep(1)
+    with ThreadPoolExecutor() as clients:
+        # The API of a dead core answers for some seconds: the first of these meets it.
+        asked = []
+        for _ in range(5):
+            asked.append(clients.submit(complete, served, "team/good"))
+            time.sleep(0.5)
+        assert [one.result().status_code for one in asked] == [200] * 5
 
     assert _engine(served).pid != first.pid
     assert text(served, "team/good") == before

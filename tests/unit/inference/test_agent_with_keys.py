@@ -182,3 +182,19 @@ async def test_a_replica_that_leaves_still_answers_but_is_not_ready(
 
     assert (await http.get("/health")).status_code == 503
     assert (await ask(http)).status_code == 200
+
+
+async def test_a_key_that_was_taken_away_while_a_request_waited_gets_no_answer(
+    http: httpx.AsyncClient, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory.engine = EngineState.STARTING
+    body = {"model": "team-a/x", "messages": [{"role": "user", "content": QUESTION}]}
+    headers = {"Authorization": "Bearer a"}
+    asked = asyncio.create_task(http.post("/v1/chat/completions", json=body, headers=headers))
+    async with asyncio.timeout(5):
+        while not directory.asked:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    monkeypatch.setattr(Keys, "client_of", lambda self, authorization: None)
+    directory.engine_is_back()
+
+    assert (await asked).status_code == 401
