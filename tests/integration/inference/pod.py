@@ -5,6 +5,7 @@ when it ends, exchanges mounted files, and runs the hooks before it sends a sign
 """
 
 import contextlib
+import re
 import shutil
 import socket
 import subprocess
