@@ -19,7 +19,7 @@ from nanodex.api.desired import BASE_MODEL_NAME
 # an engine that starts.
 MAX_WAITING = 128
 WAIT_SECONDS = 20.0
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)

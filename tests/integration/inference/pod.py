@@ -136,7 +136,7 @@ class Pod:
     def complete(self, model: str, *, key: str = KEY, **fields: Any) -> httpx.Response:
         body = {"model": model, "prompt": QUESTION, "max_tokens": 16, "temperature": 0} | fields
         headers = {"Authorization": f"Bearer {key}"}
-        return httpx.post(f"{self.url}/v1/completions", json=body, headers=headers, timeout=120)
+        return httpx.post(f"{self.url}/v1/completions", json=body, headers=headers, timeout=400)
 
     def text(self, model: str) -> str:
         return str(self.patiently(model)["choices"][0]["text"])

@@ -30,7 +30,7 @@ QUESTION = "Where is Ledger.post defined?"
 
 def complete(served: Any, model: str, **fields: Any) -> httpx.Response:
     body = {"model": model, "prompt": QUESTION, "max_tokens": 20, "temperature": 0} | fields
-    return httpx.post(f"{served.info.url}/v1/completions", json=body, timeout=120)
+    return httpx.post(f"{served.info.url}/v1/completions", json=body, timeout=400)
 
 
 def text(served: Any, model: str) -> str:
