@@ -5,6 +5,7 @@ also where a key is demanded. So nothing of a client's request line, headers or 
 passed on: the agent writes a request of its own to one of two fixed addresses.
 """
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
@@ -22,7 +23,12 @@ from nanodex.inference.access import Access, Client, Everybody
 from nanodex.inference.answer import ask_engine, public_stream, unless_gone
 from nanodex.inference.audit import Entry
 from nanodex.inference.directory import Directory, NotReady, Route, UnknownModel
-from nanodex.inference.engine_client import EngineAbsent, EngineClient, EngineUnreachable
+from nanodex.inference.engine_client import (
+    EngineAbsent,
+    EngineClient,
+    EngineDying,
+    EngineUnreachable,
+)
 from nanodex.inference.exact_paths import exact_app
 from nanodex.inference.messages import (
     BadRequest,
@@ -160,14 +166,14 @@ class Agent:
             EngineUnreachable: it is there, and did not answer this request.
             Refusal: two engines went down over it; or see `_find`.
         """
-        since, asked = self.directory.clock(), False
+        since, asked = asyncio.get_running_loop().time(), False
         while True:
             route = await self._find(request, question, since=since)
             entry.model, entry.digest = route.public_name, route.digest
             try:
                 return route, await self._ask_once(request, question, route=route, stack=stack)
             except EngineUnreachable as error:
-                if not await self.engine.gone():
+                if not (isinstance(error, EngineDying) or await self._has_no_engine()):
                     raise
                 self.directory.engine_is_away(str(error))
                 if isinstance(error, EngineAbsent):
@@ -191,7 +197,7 @@ class Agent:
         try:
             while (route := self.directory.route(question.model)) is None:
                 question.forget()
-                arrival = self.directory.arrival(question.model, since=since)
+                arrival = self.directory.arrival(question.model, since=since, size=question.size)
                 await unless_gone(arrival, request)
                 await self._check(request, question.model)
         except UnknownModel:
@@ -219,6 +225,9 @@ class Agent:
             )
             stack.enter_context(using.pop_all())
             return upstream
+
+    async def _has_no_engine(self) -> bool:
+        return self.directory.engine is EngineState.STARTING or await self.engine.gone()
 
     async def _check(self, request: Request, model: str) -> None:
         """See to it that whoever asks may ask this model.

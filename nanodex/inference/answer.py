@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from nanodex.inference.audit import Entry
 from nanodex.inference.directory import NotReady, Route
-from nanodex.inference.engine_client import EngineClient, EngineUnreachable
+from nanodex.inference.engine_client import EngineClient, EngineDying
 from nanodex.inference.messages import EventRewriter, Usage, public_answer
 from nanodex.inference.metrics import AgentMetrics
 
@@ -30,7 +30,8 @@ async def ask_engine(
         NotReady: the engine has lost the adapter, and the next pass loads it again.
         ClientDisconnect: the client has gone.
         EngineAbsent: nobody listens.
-        EngineUnreachable: the engine went down over it, or its core is dead and it soon will.
+        EngineDying: its core is dead.
+        EngineUnreachable: no answer.
     """
     upstream = await unless_gone(engine.ask(path, content), client)
     if upstream.status == 404:
@@ -38,7 +39,7 @@ async def ask_engine(
         raise NotReady(f"{route.public_name} is being loaded again", retry_after=5)
     if upstream.status >= 500 and await engine.gone():
         upstream.close()
-        raise EngineUnreachable(f"{path} answered {upstream.status}, and the engine is unhealthy")
+        raise EngineDying(f"{path} answered {upstream.status}, and the engine is unhealthy")
     return upstream
 
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from nanodex.api.agent_report import AdapterReport, AgentReport, EngineState
 from nanodex.api.desired import BASE_MODEL_NAME
 
-# Requests that may wait at the same time, 2 MiB at most each, and for how long: for an adapter, for
-# an engine that starts.
+# Requests that may wait at the same time, and bytes of their bodies: decoded, they may take twenty
+# times as much. For how long: for an adapter, for an engine that starts.
 MAX_WAITING = 128
+MAX_WAITING_BYTES = 16 << 20
 WAIT_SECONDS = 20.0
 START_SECONDS = 300.0
 
@@ -84,6 +85,7 @@ class Directory:
     last_used: dict[str, float] = field(default_factory=dict)
     # Public names that requests wait for.
     asked: Counter[str] = field(default_factory=Counter)
+    waiting_bytes: int = 0
     # Set when somebody begins to wait; whoever looks clears it.
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     clock: Callable[[], float] = time.monotonic
@@ -138,29 +140,38 @@ class Directory:
             raise NotReady(obstacle.message, retry_after=obstacle.retry_after)
         return None
 
-    async def arrival(self, model: str, *, since: float) -> None:
+    async def arrival(self, model: str, *, since: float, size: int = 0) -> None:
         """Return when a model that is on its way has a route, or something stands in its way.
 
         Args:
             model: its public name.
-            since: when the request came, by `clock`: it waits no longer than an engine may take.
+            since: when the request came, by the event loop: it waits no longer than an engine may
+                take.
+            size: bytes that are kept meanwhile.
 
         Raises:
             UnknownModel: it will not be served any more.
-            NotReady: it did not come in time.
+            NotReady: it did not come in time, or too many wait.
         """
-        if self.asked.total() >= MAX_WAITING:
+        if self.asked.total() >= MAX_WAITING or self.waiting_bytes + size > MAX_WAITING_BYTES:
             raise self._not_yet(model)
         self.asked[model] += 1
+        self.waiting_bytes += size
         self.wanted.set()
-        longest = START_SECONDS if self.engine is EngineState.STARTING else WAIT_SECONDS
+        loop = asyncio.get_running_loop()
+        state, begun = self.engine, loop.time()
         try:
-            async with asyncio.timeout(min(longest, since + START_SECONDS - self.clock())):
+            async with asyncio.timeout(None) as limit:
                 while self.route(model) is None:
+                    if self.engine is not state:
+                        state, begun = self.engine, loop.time()
+                    longest = START_SECONDS if state is EngineState.STARTING else WAIT_SECONDS
+                    limit.reschedule(min(begun + longest, since + START_SECONDS))
                     await self._changed.wait()
         except TimeoutError:
             raise self._not_yet(model) from None
         finally:
+            self.waiting_bytes -= size
             self.asked[model] -= 1
             if not self.asked[model]:
                 del self.asked[model]
@@ -194,12 +205,13 @@ class Directory:
             # The synchroniser looks at once.
             self.wanted.set()
 
-    def engine_is_back(self) -> None:
-        """Send requests to the engine, unless the server stops."""
+    def engine_is_back(self) -> bool:
+        """Send requests to the engine, unless the server stops; returns whether it is so."""
         if self.engine is EngineState.STARTING:
             self.engine = EngineState.READY
             self.message = ""
             self.changed()
+        return self.engine is EngineState.READY
 
     def _not_yet(self, model: str) -> NotReady:
         if self.engine is EngineState.STARTING:

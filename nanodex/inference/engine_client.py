@@ -33,6 +33,10 @@ class EngineAbsent(EngineUnreachable):
     """Nobody listens, so nothing of the request was read."""
 
 
+class EngineDying(EngineUnreachable):
+    """It says itself that its core is dead; it will be gone in seconds."""
+
+
 class EngineClient:
     """Calls to vLLM over its Unix socket; made on the event loop.
 

@@ -228,8 +228,7 @@ class PodAgent:
         if self._directory.engine is not EngineState.STARTING or waits:
             return
         # A pass takes a while: the core may have died meanwhile.
-        if await self._engine.healthy():
-            self._directory.engine_is_back()
+        if await self._engine.healthy() and self._directory.engine_is_back():
             log.info("ready")
 
     def _is_filled(self) -> bool:

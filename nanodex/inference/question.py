@@ -33,6 +33,11 @@ class Question:
         self.model: str = self._body["model"]
 
     @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return len(self._sent)
+
+    @property
     def body(self) -> dict[str, Any]:
         """The decoded body."""
         if self._body is None:

@@ -217,10 +217,11 @@ class Supervisor:
     async def _become_ready(self) -> None:
         if self._directory.engine is EngineState.STARTING:
             # The API of a dead core answers for some seconds, with its list of models too.
-            if not await self._client.healthy():
-                return
-            self._directory.engine_is_back()
+            if await self._client.healthy():
+                self._directory.engine_is_back()
             self._report()
+        if self._directory.engine is not EngineState.READY:
+            return
         if not self._ready:
             self._ready = True
             self._plan.on_ready(self._info())

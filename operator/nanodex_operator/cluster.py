@@ -144,7 +144,7 @@ class Cluster:
             async for line in self._connection.lines(path, accept=accept, limit=_WATCH_TIMEOUT):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
-                    return
+                    raise Unavailable(f"the watch ended: {event['object'].get('message', '')}")
                 yield event["object"]
         except (ValueError, KeyError) as error:
             raise Unavailable(f"what a watch showed cannot be read: {error!r}") from error
@@ -253,7 +253,7 @@ class Cluster:
         whole = path + (f"?{urlencode(query)}" if query else "")
         retrying = AsyncRetrying(
             stop=stop_after_delay(self._patience),
-            wait=Pause(),
+            wait=_Wait(),
             retry=retry_if_exception_type(Unavailable),
             before_sleep=_say_again,
             reraise=True,
@@ -283,19 +283,13 @@ _METHODS = {
 }
 
 
-class Pause(wait_random_exponential):
-    """Between two attempts: exponential with jitter, but as long as the API server asked for.
+class _Wait(wait_random_exponential):
+    """Exponential with jitter, but as long as the API server asked for."""
 
-    Args:
-        first_seconds: the longest first one.
-        longest_seconds: the longest of all.
-    """
-
-    def __init__(self, *, first_seconds: float = 0.2, longest_seconds: float = 5.0) -> None:
-        super().__init__(multiplier=first_seconds, max=longest_seconds)
+    def __init__(self) -> None:
+        super().__init__(multiplier=0.2, max=5)
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        """Return the seconds until the next attempt."""
         error = retry_state.outcome.exception() if retry_state.outcome else None
         asked_for = error.retry_after if isinstance(error, Unavailable) else 0.0
         return max(asked_for, super().__call__(retry_state))

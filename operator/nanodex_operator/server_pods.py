@@ -9,12 +9,10 @@ import logging
 from collections.abc import Callable
 from typing import NoReturn
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-
-from nanodex_operator.cluster import Cluster, Pause
+from nanodex_operator.cluster import Cluster
 from nanodex_operator.kinds import PODS
 from nanodex_operator.manifests.metadata import SERVER_LABEL
-from nanodex_operator.refusals import ClusterError
+from nanodex_operator.refusals import ClusterError, Unavailable
 from nanodex_operator.watched import Watched
 
 _PAUSE_SECONDS = 1.0
@@ -34,24 +32,19 @@ async def watch_server_pods(
         watched: knows the ModelServers.
         wake: is told the name of one.
     """
-
-    async def watch() -> None:
+    failures = 0
+    while True:
         # One may have gone since the last watch.
         for server in watched.servers.all():
             wake(server.name)
-        async for pod in cluster.watch(PODS, namespace=namespace, labels=SERVER_LABEL):
-            wake(pod["metadata"]["labels"][SERVER_LABEL])
-
-    again = AsyncRetrying(
-        retry=retry_if_exception_type(ClusterError),
-        wait=Pause(first_seconds=_PAUSE_SECONDS, longest_seconds=_LONGEST_PAUSE_SECONDS),
-        before_sleep=_say,
-    )
-    while True:
-        await again(watch)
-        await asyncio.sleep(_PAUSE_SECONDS)
-
-
-def _say(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    _log.warning("the Pods of ModelServers cannot be watched: %s", error)
+        asked_for = 0.0
+        try:
+            async for pod in cluster.watch(PODS, namespace=namespace, labels=SERVER_LABEL):
+                failures = 0
+                wake(pod["metadata"]["labels"][SERVER_LABEL])
+        except ClusterError as error:
+            failures += 1
+            asked_for = error.retry_after if isinstance(error, Unavailable) else 0.0
+            _log.warning("the Pods of ModelServers cannot be watched: %s", error)
+        pause = min(_PAUSE_SECONDS * 2.0**failures, _LONGEST_PAUSE_SECONDS)
+        await asyncio.sleep(max(asked_for, pause))

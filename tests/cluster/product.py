@@ -215,7 +215,7 @@ class Product:
     def all_answers(self, *, since: float) -> list[dict[str, Any]]:
         """Return what that Pod was answered, as soon as all that it has asked until now is."""
         now = time.time()
-        self.until(lambda: is_whole(self.traffic(since=0), until=now), seconds=120)
+        self.until(lambda: is_whole(self.traffic(since=0), until=now), seconds=500)
         return self.traffic(since=since)
 
     def ask(self, question: str, *, model: str) -> str:

@@ -9,7 +9,7 @@ POD = "traffic"
 # One each second, however long the others take, a few words for one token: two cores are all there
 # is. Nothing is tried again.
 _ASK = """\
-import itertools, json, os, sys, threading, time, urllib.error, urllib.request
+import http.client, itertools, json, os, sys, threading, time, urllib.error, urllib.request
 body = json.dumps({"model": os.environ["MODEL"], "max_tokens": 1, "temperature": 0,
                    "messages": [{"role": "system", "content": ""},
                                 {"role": "user", "content": "Zone?"}]}).encode()
@@ -18,13 +18,14 @@ headers = {"Authorization": "Bearer " + os.environ["NANODEX_API_KEY"],
 def ask(number):
     said = {"number": number, "at": time.time(), "status": 0, "digest": "", "error": ""}
     try:
-        request = urllib.request.Request(os.environ["URL"], data=body, headers=headers)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            answer.read()
-            said["status"], said["digest"] = answer.status, answer.headers["nanodex-digest"]
-    except urllib.error.HTTPError as error:
-        said["status"], said["error"] = error.code, error.read().decode()[:300]
-    except OSError as error:
+        try:
+            request = urllib.request.Request(os.environ["URL"], data=body, headers=headers)
+            with urllib.request.urlopen(request, timeout=400) as answer:
+                answer.read()
+                said["status"], said["digest"] = answer.status, answer.headers["nanodex-digest"]
+        except urllib.error.HTTPError as error:
+            said["status"], said["error"] = error.code, error.read().decode()[:300]
+    except (OSError, http.client.HTTPException) as error:
         said["error"] = repr(error)
     said["seconds"] = round(time.time() - said["at"], 3)
     sys.stdout.write(json.dumps(said) + "\\n")

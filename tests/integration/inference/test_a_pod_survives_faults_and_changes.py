@@ -150,9 +150,10 @@ def test_an_engine_that_was_killed_comes_back_with_nobodys_help_and_costs_no_ans
         if "EngineCore" in process.name() or "EngineCore" in " ".join(process.cmdline())
     )
     with ThreadPoolExecutor() as clients:
-        under_way = clients.submit(pod.complete, "team/good", max_tokens=64, ignore_eos=True)
+        under_way = clients.submit(pod.complete, "team/good", max_tokens=300, ignore_eos=True)
         until(lambda: pod.under_way() > 0, seconds=30)
         core.kill()
+        assert not under_way.done()
         # The API of a dead core answers for some seconds: some of these meet it.
         asked = []
         begin = time.monotonic()

@@ -6,7 +6,6 @@ in tests/integration/inference/test_serving.py.
 
 import asyncio
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 from nanodex.api.agent_report import EngineState
 from nanodex.inference import directory as directory_module
 from nanodex.inference.agent import Agent, build_app
-from nanodex.inference.directory import Directory, Route
+from nanodex.inference.directory import Directory, NotReady, Route
 from nanodex.inference.engine_client import EngineClient, EngineUnreachable
 from nanodex.inference.metrics import AgentMetrics
 from nanodex.inference.question import MAX_BODY_BYTES
@@ -382,19 +381,56 @@ async def test_an_engine_that_does_not_come_is_503_with_a_time_to_retry(
 
 
 async def test_one_request_waits_no_longer_than_an_engine_may_take_however_often_it_waits(
-    http: httpx.AsyncClient, directory: Directory, monkeypatch: pytest.MonkeyPatch, stand_in: Any
+    http: httpx.AsyncClient, directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory_module, "START_SECONDS", 0.5)
-    stand_in[0].crashes_on.add(ROUTE.engine_name)
-    stand_in[0].healthy = False
+    monkeypatch.setattr(directory_module, "START_SECONDS", 0.3)
+    came = asyncio.get_running_loop().time() - 0.3
     directory.engine = EngineState.STARTING
-    asked = asyncio.create_task(http.post("/v1/chat/completions", json=chat()))
-    begin = time.monotonic()
-    await asyncio.sleep(0.4)
+    with pytest.raises(NotReady):
+        await directory.arrival("team/a", since=came)
+
+    waits: list[float] = []
+
+    async def note(model: str, *, since: float, size: int) -> None:
+        waits.append(since)
+        await asyncio.sleep(0.01)
+        if len(waits) == 2:
+            be_ready(directory)
+
+    monkeypatch.setattr(directory, "arrival", note)
+    assert (await http.post("/v1/chat/completions", json=chat())).status_code == 200
+    assert waits == [waits[0]] * 2
+
+
+async def test_a_wait_for_an_adapter_becomes_one_for_the_engine_when_that_dies(
+    http: httpx.AsyncClient, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory_module, "WAIT_SECONDS", 0.3)
+    directory.waiting = {"team/new": None}
+    asked = asyncio.create_task(http.post("/v1/chat/completions", json=chat("team/new")))
+    await until(lambda: directory.asked.total() == 1)
+    directory.engine_is_away("its core is dead")
+    await asyncio.sleep(0.6)
+    assert not asked.done()
+
+    directory.routes = dict(directory.routes) | {"team/new": ROUTE}
     be_ready(directory)
 
-    assert (await asked).status_code == 503
-    assert time.monotonic() - begin < 0.8
+    assert (await asked).status_code == 200
+
+
+async def test_long_requests_do_not_fill_the_memory_while_they_wait(
+    http: httpx.AsyncClient, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory_module, "MAX_WAITING_BYTES", 1000)
+    directory.engine = EngineState.STARTING
+    asked = asyncio.create_task(http.post("/v1/chat/completions", json=chat(user="x" * 500)))
+    await until(lambda: directory.asked.total() == 1)
+
+    assert (await http.post("/v1/chat/completions", json=chat(user="x" * 500))).status_code == 503
+    be_ready(directory)
+    assert (await asked).status_code == 200
+    assert directory.waiting_bytes == 0
 
 
 async def test_a_request_that_a_living_engine_did_not_answer_is_the_only_one_that_fails(

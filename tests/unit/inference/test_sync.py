@@ -61,7 +61,7 @@ def states(directory: Directory) -> list[AdapterState]:
 async def find(directory: Directory, model: str) -> Route:
     """What a request for a model does."""
     while (route := directory.route(model)) is None:
-        await directory.arrival(model, since=directory.clock())
+        await directory.arrival(model, since=asyncio.get_running_loop().time())
     return route
 
 

@@ -218,7 +218,7 @@ async def test_a_listing_asks_for_nothing_but_metadata(
     assert "as=PartialObjectMetadataList" in asked["headers"]["Accept"]
 
 
-async def test_a_watch_shows_the_metadata_of_each_event_until_the_api_server_ends_it(
+async def test_a_watch_shows_the_metadata_of_each_event_until_the_api_server_fails_it(
     cluster: Cluster, server: tuple[ApiServer, str]
 ) -> None:
     # An object may be longer than a buffer.
@@ -226,14 +226,17 @@ async def test_a_watch_shows_the_metadata_of_each_event_until_the_api_server_end
     events = [
         {"type": "ADDED", "object": {"metadata": long}},
         {"type": "DELETED", "object": {"metadata": {"name": "b"}}},
-        {"type": "ERROR", "object": {"kind": "Status", "code": 410}},
+        {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}},
         {"type": "ADDED", "object": {"metadata": {"name": "c"}}},
     ]
     server[0].answers = [web.Response(text="\n".join(map(json.dumps, events)))]
+    found = []
 
-    found = [one async for one in cluster.watch(PODS, namespace="n", labels="nanodex.dev/server")]
+    with pytest.raises(Unavailable, match="too old"):
+        async for one in cluster.watch(PODS, namespace="n", labels="nanodex.dev/server"):
+            found.append(one["metadata"]["name"])
 
-    assert [one["metadata"]["name"] for one in found] == ["a", "b"]
+    assert found == ["a", "b"]
     asked = server[0].requests[0]
     assert "/namespaces/n/pods?watch=1&labelSelector=nanodex.dev" in asked["path"]
     assert "as=PartialObjectMetadata;" in asked["headers"]["Accept"]
