@@ -15,7 +15,7 @@ from kubernetes.aio.client.rest import RESTResponse
 
 from nanodex_operator.account import Account
 from nanodex_operator.readings import Object
-from nanodex_operator.refusals import Unavailable, refusal
+from nanodex_operator.refusals import ClusterError, Unavailable, refusal
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _JSON = "application/json"
@@ -104,5 +104,5 @@ class Connection:
             raise Unavailable(f"no answer from {self._server}: {error!r}") from error
 
 
-def _refused(response: RESTResponse, data: bytes) -> Exception:
+def _refused(response: RESTResponse, data: bytes) -> ClusterError:
     return refusal(response.status, data, retry_after=response.headers.get("Retry-After"))

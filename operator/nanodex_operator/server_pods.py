@@ -41,7 +41,8 @@ async def watch_server_pods(
         try:
             async for pod in cluster.watch(PODS, namespace=namespace, labels=SERVER_LABEL):
                 failures = 0
-                wake(pod["metadata"]["labels"][SERVER_LABEL])
+                if name := (pod["metadata"].get("labels") or {}).get(SERVER_LABEL):
+                    wake(name)
         except ClusterError as error:
             failures += 1
             asked_for = error.retry_after if isinstance(error, Unavailable) else 0.0
