@@ -7,11 +7,23 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import uvicorn
 
+from nanodex.api.agent_report import EngineState
+from nanodex.inference.agent import Agent, build_app
+from nanodex.inference.directory import Directory, Route
 from nanodex.inference.engine_client import EngineClient
+from nanodex.inference.metrics import AgentMetrics
 from tests.engine_stand_in import StandIn, write_adapter, write_base_model
+
+ROUTE = Route(
+    public_name="team/a@000000000001",
+    engine_name="team.a--000000000001",
+    system="You are the expert on parcelry.",
+)
+USER = {"role": "user", "content": "Where is it?"}
 
 
 @pytest.fixture
@@ -71,3 +83,33 @@ async def listen() -> AsyncIterator[Callable[[Any], Any]]:
 
 def digest(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.fixture
+def directory() -> Directory:
+    return Directory(
+        engine=EngineState.READY, routes={"team/a": ROUTE, "team/a@000000000001": ROUTE}
+    )
+
+
+@pytest.fixture
+async def url(stand_in: Any, directory: Directory, listen: Callable[[Any], Any]) -> str:
+    agent = Agent(engine=stand_in[1], directory=directory, metrics=AgentMetrics())
+    return f"http://127.0.0.1:{await listen(build_app(agent))}"
+
+
+@pytest.fixture
+async def http(url: str) -> Any:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
+        yield client
+
+
+def chat(model: str = "team/a", **fields: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [USER]} | fields
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, five seconds at most."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)

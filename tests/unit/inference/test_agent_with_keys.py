@@ -14,6 +14,7 @@ from nanodex.inference.agent import Agent, build_app
 from nanodex.inference.directory import Directory, Route
 from nanodex.inference.metrics import AgentMetrics
 from nanodex.inference.refusals import Turns
+from tests.unit.inference.conftest import until
 
 DIGEST = "sha256:" + "0" * 11 + "1" + "0" * 52
 QUESTION = "Where is the secret plan?"
@@ -191,9 +192,7 @@ async def test_a_key_that_was_taken_away_while_a_request_waited_gets_no_answer(
     body = {"model": "team-a/x", "messages": [{"role": "user", "content": QUESTION}]}
     headers = {"Authorization": "Bearer a"}
     asked = asyncio.create_task(http.post("/v1/chat/completions", json=body, headers=headers))
-    async with asyncio.timeout(5):
-        while not directory.asked:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: directory.asked.total() == 1)
     monkeypatch.setattr(Keys, "client_of", lambda self, authorization: None)
     directory.engine_is_back()
 
