@@ -20,7 +20,7 @@ from hack.images.catalog import IMAGES, ROOT, Image, chosen, version
 from hack.images.check import findings, import_program, licence_table
 from hack.images.contents import certificates, read_contents
 from hack.images.machine import authorities, build_secrets, private_values, settings_of_pip
-from hack.images.tool import CHOICE, BuildFailed, Recipe, Tool, find
+from hack.images.tool import CHOICE, BuildFailed, Recipe, Tool, find, needs_of_podman
 
 BILLS = ROOT / ".cache" / "images"
 
@@ -129,12 +129,14 @@ def builder() -> Tool:
         Lacks: there is none, or not the one that the user names.
     """
     try:
-        return find()
+        tool = find()
     except Lacks:
         if os.environ.get(CHOICE):
             raise
-        ensure({"podman": "podman"}, tell=tell)
-        return find()
+        tool = Tool("podman")
+    if tool.name == "podman":
+        ensure(needs_of_podman(), tell=tell)
+    return tool
 
 
 def revision() -> str:

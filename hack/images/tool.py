@@ -207,6 +207,12 @@ def find(environment: Mapping[str, str] = os.environ) -> Tool:
     raise Lacks("none of docker, podman and buildah answers: apt-get install podman")
 
 
+def needs_of_podman() -> dict[str, str]:
+    """Return the Debian package of each program that podman builds with on this machine."""
+    # containers.conf names it.
+    return {"podman": "podman"} | ({"runc": "runc"} if needs_own_settings() else {})
+
+
 def needs_own_settings(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> bool:
     """Return whether podman's defaults fail on this machine: see hack/kind/containers.conf."""
     if not (cgroup / "cgroup.controllers").exists():

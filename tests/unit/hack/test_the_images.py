@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import json
+import shutil
 import sys
 import tarfile
 import types
@@ -132,20 +133,41 @@ def test_a_missing_package_is_named_to_who_may_not_install_it(
         ensure({"not-there-bin": "not-there"}, tell=print)
 
 
-def test_podman_is_installed_where_nothing_builds_unless_the_user_names_what_does(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def debian(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder that is all of PATH, and gets a program for each package that is installed."""
     (tmp_path / "apt-get").write_text(
-        f'#!/bin/sh\n[ "$1" = update ] || /bin/cp /bin/true {tmp_path}/podman\n'
+        "#!/bin/sh\n"
+        'if [ "$1" = install ]; then for name; do\n'
+        f'  case "$name" in install|-*) ;; *) /bin/cp /bin/true {tmp_path}/$name ;; esac\n'
+        "done; fi\n"
     )
     (tmp_path / "apt-get").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("hack.debian.found", lambda program: (tmp_path / program).exists())
+    return tmp_path
+
+
+def test_podman_is_installed_where_nothing_builds_unless_the_user_names_what_does(
+    monkeypatch: pytest.MonkeyPatch, debian: Path
+) -> None:
     monkeypatch.setenv("NANODEX_IMAGE_TOOL", "buildah")
     with pytest.raises(Lacks, match="'buildah', which does not answer"):
         builder()
     monkeypatch.delenv("NANODEX_IMAGE_TOOL")
     assert builder().name == "podman"
+
+
+@pytest.mark.parametrize("there", [(), ("podman",)])
+def test_podman_comes_with_the_runtime_that_its_settings_name(
+    monkeypatch: pytest.MonkeyPatch, debian: Path, there: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("hack.images.tool.needs_own_settings", lambda: True)
+    for name in there:
+        shutil.copy("/bin/true", debian / name)
+    assert builder().name == "podman"
+    assert (debian / "runc").exists()
 
 
 def test_podman_gets_settings_of_its_own_where_its_defaults_fail(tmp_path: Path) -> None:
