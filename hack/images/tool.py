@@ -17,6 +17,14 @@ from hack.debian import Lacks, want_room
 
 CHOICE = "NANODEX_IMAGE_TOOL"
 CONTAINERS_CONF = Path(__file__).resolve().parents[1] / "kind" / "containers.conf"
+# Programs that CONTAINERS_CONF makes podman start, and the packages that they come with.
+_NAMED_BY_SETTINGS = {
+    "runc": "runc",
+    "/usr/lib/podman/netavark": "netavark",
+    # Containers find each other by name.
+    "/usr/lib/podman/aardvark-dns": "aardvark-dns",
+    "iptables": "iptables",
+}
 # The bit of CapEff in /proc/self/status.
 _SYS_RESOURCE = 24
 Name = Literal["docker", "podman", "buildah"]
@@ -208,9 +216,8 @@ def find(environment: Mapping[str, str] = os.environ) -> Tool:
 
 
 def needs_of_podman() -> dict[str, str]:
-    """Return the Debian package of each program that podman builds with on this machine."""
-    # containers.conf names it.
-    return {"podman": "podman"} | ({"runc": "runc"} if needs_own_settings() else {})
+    """Return the Debian package of each program that podman needs on this machine."""
+    return {"podman": "podman"} | (_NAMED_BY_SETTINGS if needs_own_settings() else {})
 
 
 def needs_own_settings(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> bool:

@@ -24,7 +24,7 @@ def up(name: str, *, nodes: int) -> None:
     provider = find_provider(tell=tell)
     cluster = Cluster(name, provider=provider, tell=tell)
     cluster.up(nodes=nodes)
-    tell(f"{nodes} node(s) ready, from {provider.image} by {provider.tool.name}")
+    tell(f"{nodes} node(s) ready, by {provider.tool.name}")
     loading.load(cluster, product_images(provider.tool))
     tell("done; for kubectl and helm:")
     print(f"export KUBECONFIG={kubeconfig(name)}")

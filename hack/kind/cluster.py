@@ -90,6 +90,7 @@ class Cluster:
         config = folder(self.name) / "kind.yaml"
         config.write_text(yaml.safe_dump(cluster_config(nodes=nodes, own=self.provider.own)))
         waited = nodes == 1 or not self.provider.own
+        self.tell(f"a cluster {self.name} of {nodes} node(s), from {self.provider.image}")
         self.kind(
             "create", "cluster", "--name", self.name, "--image", self.provider.image,
             "--config", str(config), "--kubeconfig", str(kubeconfig(self.name)),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hack.debian import ensure
-from hack.images.tool import Name, Tool, needs_of_podman, needs_own_settings
+from hack.images.tool import Name, Tool, needs_of_podman
 from hack.kind.build import KUBERNETES
 from hack.kind.node_image import node_image
 
@@ -21,13 +21,6 @@ _MADE_WITH = {
     "debootstrap": "debootstrap",
     "unshare": "util-linux",
     "tar": "tar",
-}
-# Of nodes on podman, beside what it builds images with.
-_NETWORK = {
-    "/usr/lib/podman/netavark": "netavark",
-    # Nodes find each other by name.
-    "/usr/lib/podman/aardvark-dns": "aardvark-dns",
-    "iptables": "iptables",
 }
 
 
@@ -66,7 +59,7 @@ def find_provider(*, tell: Callable[[str], None]) -> Provider:
     known = known_provider()
     tool = known.tool
     if tool.name == "podman":
-        ensure(needs_of_podman() | (_NETWORK if needs_own_settings() else {}), tell=tell)
+        ensure(needs_of_podman(), tell=tell)
     if tool.has(PUBLIC_NODE) or tool.output(tool.pull(PUBLIC_NODE)) is not None:
         return replace(known, image=PUBLIC_NODE)
     tell(f"{PUBLIC_NODE} cannot be pulled")

@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 import tarfile
+import tomllib
 import types
 from pathlib import Path
 
@@ -24,7 +25,15 @@ from hack.images.catalog import IMAGES, ROOT, chosen
 from hack.images.check import findings, import_program, licence_table
 from hack.images.contents import Contents, Package, certificates, read_contents
 from hack.images.machine import authorities, parse_pip_config, pip_config, private_values
-from hack.images.tool import BuildFailed, Recipe, Tool, find, needs_own_settings, run_step
+from hack.images.tool import (
+    CONTAINERS_CONF,
+    BuildFailed,
+    Recipe,
+    Tool,
+    find,
+    needs_own_settings,
+    run_step,
+)
 from images.install import PACKAGES as SITE_PACKAGES
 from images.install import chosen as chosen_lines
 from images.rootfs import PACKAGES
@@ -145,7 +154,9 @@ def debian(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (tmp_path / "apt-get").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr("hack.debian.found", lambda program: (tmp_path / program).exists())
+    monkeypatch.setattr(
+        "hack.debian.found", lambda program: (tmp_path / Path(program).name).exists()
+    )
     return tmp_path
 
 
@@ -160,14 +171,16 @@ def test_podman_is_installed_where_nothing_builds_unless_the_user_names_what_doe
 
 
 @pytest.mark.parametrize("there", [(), ("podman",)])
-def test_podman_comes_with_the_runtime_that_its_settings_name(
+def test_podman_comes_with_what_its_settings_name(
     monkeypatch: pytest.MonkeyPatch, debian: Path, there: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr("hack.images.tool.needs_own_settings", lambda: True)
     for name in there:
         shutil.copy("/bin/true", debian / name)
     assert builder().name == "podman"
-    assert (debian / "runc").exists()
+    settings = tomllib.loads(CONTAINERS_CONF.read_text(encoding="utf-8"))
+    named = {settings["engine"]["runtime"], settings["network"]["network_backend"]}
+    assert {one.name for one in debian.iterdir()} >= {*named, "aardvark-dns"}
 
 
 def test_podman_gets_settings_of_its_own_where_its_defaults_fail(tmp_path: Path) -> None:
