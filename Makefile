@@ -72,14 +72,34 @@ test: lint unit ## everything that this machine can test; on a cluster too where
 
 # Side by side, because each waits for processes of its own about half of the time.
 SUITES := test-integration test-controlplane test-on-nodes
+# The longest: all its Pods together weigh as much as one process outside.
+BESIDE := nice -n 5
+PREFIXED = 2>&1 | sed --unbuffered 's/^/$(@:test-%=%): /'
 .PHONY: $(SUITES)
 test-integration: TESTS := tests --ignore=tests/unit --ignore=tests/controlplane --ignore=tests/cluster
 test-controlplane: TESTS := tests/controlplane
 test-on-nodes: TESTS := tests/cluster
-# The longest: all its Pods together weigh as much as one process outside.
-test-integration test-controlplane: FIRST := nice -n 5
+$(SUITES): MARKS := not gpu and not benchmark
+test-integration test-controlplane: FIRST := $(BESIDE)
 $(SUITES): setup
-	$(FIRST) $(BIN)/pytest $(TESTS) -m "not gpu and not benchmark" 2>&1 | sed --unbuffered 's/^/$(@:test-%=%): /'
+	$(FIRST) $(BIN)/pytest $(TESTS) -m "$(MARKS)" $(PREFIXED)
+
+# On a machine that has none of it the cluster and what it is made of take the longest: they come first.
+.PHONY: test-everything test-checks test-images test-kubernetes
+test-everything: setup ## the same, on a cluster of two nodes that it makes and removes, images and Kubernetes too
+	$(MAKE) --no-print-directory --jobs --keep-going EVERYTHING=yes test-checks $(SUITES)
+test-checks:
+	$(BESIDE) $(MAKE) --no-print-directory lint unit $(PREFIXED)
+test-images:
+	$(MAKE) --no-print-directory images $(PREFIXED)
+test-kubernetes:
+	$(MAKE) --no-print-directory kube-binaries $(PREFIXED)
+ifdef EVERYTHING
+test-integration test-controlplane: test-checks
+test-controlplane: test-kubernetes
+test-on-nodes: test-images test-kubernetes
+test-on-nodes: MARKS := cluster
+endif
 
 .PHONY: kube-binaries
 kube-binaries: ## build the Kubernetes of the tests into the cache (a quarter of an hour, once)

@@ -87,7 +87,7 @@ def test_a_binary_is_built_once(go: Path, tmp_path: Path, monkeypatch: pytest.Mo
     assert said[0] == "etcd: building (1 of 2)"
     assert said[-1].startswith("helm: built in ")
     *asked, environment = paths["etcd"].read_text().splitlines()
-    assert asked[:3] == ["build", "-trimpath", "-ldflags=-s -w"]
+    assert asked[:4] == ["build", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags=-s -w"]
     assert asked[-1] == "go.etcd.io/etcd/server/v3"
     assert environment == "0 local -mod=readonly -buildvcs=false off "
     *asked, _ = paths["helm"].read_text().splitlines()
