@@ -1,17 +1,23 @@
 """What a cluster on this machine is made of; that it comes up is shown by tests/cluster."""
 
 import json
+import os
+import re
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import yaml
 
+from hack.debian import Lacks
+from hack.images.tool import Tool
 from hack.kind.archive import write_archive
-from hack.kind.cluster import DEFAULT_NAME, cluster_config, kubeconfig
+from hack.kind.cluster import DEFAULT_NAME, Cluster, Failed, cluster_config, kubeconfig
 from hack.kind.control_plane import POLICIES, firewall_files
+from hack.kind.loading import load
 from hack.kind.node_image import HERE
-from hack.kind.provider import engine
+from hack.kind.provider import Provider, engine
 
 NODE = HERE / "node"
 
@@ -112,3 +118,64 @@ def test_iptables_of_another_root_is_found_behind_its_links(
     )
     assert files["/usr/sbin/ipset"].read_bytes() == b"sets"
     assert files["/usr/sbin/iptables-restore"].readlink() == Path("xtables-nft-multi")
+
+
+# Saves two pieces and a bit; a node writes what it is given to a file, or refuses.
+_PODMAN = """\
+#!/bin/sh
+if [ "$1" = save ]; then echo once >> "$HERE/saved"; head -c 2500000 /dev/zero; exit "$SAVES"; fi
+case "$3" in
+  full) echo "write /var: no space left on device" >&2; exit 1 ;;
+  broken) echo "no such snapshotter" >&2; exit 1 ;;
+  *) cat > "$HERE/$3" ;;
+esac
+"""
+
+
+def _cluster_of(
+    nodes: Sequence[str], *, folder: Path, monkeypatch: pytest.MonkeyPatch, saves: int = 0
+) -> Cluster:
+    (folder / "podman").write_text(_PODMAN)
+    (folder / "podman").chmod(0o755)
+    environment = {
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "HERE": str(folder),
+        "SAVES": f"{saves}",
+    }
+    monkeypatch.setenv("PATH", environment["PATH"])
+    monkeypatch.setattr("hack.kind.cluster._tools", dict)
+    monkeypatch.setattr("hack.kind.loading.folder", lambda name: folder)
+    monkeypatch.setattr(Cluster, "nodes", lambda cluster: nodes)
+    monkeypatch.setattr(Cluster, "on_node", lambda cluster, *command: "")
+    provider = Provider(tool=Tool("podman"), environment=environment)
+    return Cluster(DEFAULT_NAME, provider=provider, tell=print)
+
+
+def test_images_are_read_once_for_all_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(_cluster_of(["a", "b"], folder=tmp_path, monkeypatch=monkeypatch), ["localhost/x:1"])
+    assert (tmp_path / "saved").read_text() == "once\n"
+    assert [(tmp_path / node).stat().st_size for node in ("a", "b")] == [2500000, 2500000]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "saves", "kind", "message"),
+    [
+        (["a", "full"], 0, Lacks, "the disk is full: localhost/x:1 do not fit on full"),
+        (["a", "broken"], 0, Failed, "could not be copied to broken:\n.*no such snapshotter"),
+        (["a"], 125, Failed, "could not be copied to a:"),
+    ],
+)
+def test_a_node_that_refuses_images_is_named_and_the_others_have_them(
+    nodes: Sequence[str],
+    saves: int,
+    kind: type[Exception],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = _cluster_of(nodes, folder=tmp_path, monkeypatch=monkeypatch, saves=saves)
+    with pytest.raises(kind, match=re.compile(message, re.DOTALL)):
+        load(cluster, ["localhost/x:1"])
+    assert (tmp_path / "a").stat().st_size == 2500000
