@@ -110,7 +110,7 @@ class Product:
         git: Object | None = None,
         spec: Object | None = None,
     ) -> None:
-        """Apply the demo's CodeExpert, which looks for new commits, or a quicker one.
+        """Apply the demo's CodeExpert, or a quicker one; either looks once for commits.
 
         Args:
             name: of the expert.
@@ -122,9 +122,8 @@ class Product:
         body = code_expert()
         body["metadata"] = {"name": name, "namespace": namespace}
         source = body["spec"]["source"]["git"]
-        # Each look is a Pod, and nobody pushes while a quick one is trained.
-        often = "1h" if quick else "30s"
-        source |= {"interval": often, "secretRef": {"name": GIT_SECRET}, **(git or {})}
+        # Each look is a Pod, and somebody pushes once.
+        source |= {"interval": "1h", "secretRef": {"name": GIT_SECRET}, **(git or {})}
         for parts in (_QUICK if quick else {}, spec or {}):
             body["spec"] |= {part: body["spec"][part] | values for part, values in parts.items()}
         self.api.apply(EXPERTS, body, namespace=namespace)

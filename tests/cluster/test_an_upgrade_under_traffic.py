@@ -38,7 +38,7 @@ def test_a_newer_operator_and_crd_cost_nobody_an_answer(
     assert _columns(served) == newest
     after = served.api.get(EXPERTS, "parcelry", namespace=TEAM)
     assert after["metadata"]["uid"] == expert["metadata"]["uid"]
-    # It looks for a new commit now and then, and trains nothing.
+    # It may look for a new commit, and trains nothing.
     jobs = {entry["name"]: entry["job"] for entry in expert["status"]["stages"]}
     still = {entry["name"]: entry["job"] for entry in after["status"]["stages"]}
     assert {**still, "resolve": ""} == {**jobs, "resolve": ""}
