@@ -72,9 +72,9 @@ test: lint unit ## everything that this machine can test; on a cluster too where
 
 # Side by side, because each waits for processes of its own about half of the time.
 SUITES := test-integration test-controlplane test-on-nodes
-# The longest is the cluster's: all its Pods together weigh as much as one process outside. Threads that wait for
-# each other give the core away, as those of the Pods do.
-BESIDE := GOMP_SPINCOUNT=2000 nice -n 5
+# The longest is the cluster's: all its Pods together weigh as much as one process outside. What computes here has
+# one thread: a second one mostly waits for a core, and the first in a loop for it.
+BESIDE := OMP_NUM_THREADS=1 nice -n 5
 PREFIXED = 2>&1 | sed --unbuffered 's/^/$(@:test-%=%): /'
 .PHONY: $(SUITES)
 test-integration: TESTS := tests --ignore=tests/unit --ignore=tests/controlplane --ignore=tests/cluster
