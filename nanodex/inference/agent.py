@@ -104,6 +104,7 @@ class Agent:
 
     async def all_metrics(self, _: Request) -> Response:
         """GET /metrics for those who reach the port that is not exposed."""
+        self.metrics.waiting(self.directory.asked)
         text = self.metrics.text() + await self.engine.metrics()
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -1,9 +1,9 @@
-"""The agent's metrics: requests, tokens, time to first token, residency, loads and restarts.
+"""The agent's metrics: requests, tokens, time to first token, residency, loads, restarts, waiting.
 
 Labels hold public model names that are served; whatever a client invents is counted as `unknown`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -19,6 +19,12 @@ class AgentMetrics:
             "nanodex_requests",
             "Requests answered, by model and status.",
             ("model", "code"),
+            registry=self._registry,
+        )
+        self._waiting = Gauge(
+            "nanodex_requests_waiting",
+            "Requests that wait for an engine that starts, or for their adapter.",
+            ("model",),
             registry=self._registry,
         )
         self._tokens = Counter(
@@ -55,6 +61,12 @@ class AgentMetrics:
     def answered(self, model: str, code: int) -> None:
         """Count a request by the public name of its route."""
         self._requests.labels(model, str(code)).inc()
+
+    def waiting(self, requests: Mapping[str, int]) -> None:
+        """Set how many requests wait, by the public name that they asked for."""
+        self._waiting.clear()
+        for model, count in requests.items():
+            self._waiting.labels(model).set(count)
 
     def spent(self, model: str, *, prompt: int, answer: int) -> None:
         """Count the tokens of one request."""

@@ -37,6 +37,19 @@ async def test_a_known_model_is_waited_for_and_then_answers(
     assert (await asked).status_code == 200
 
 
+async def test_how_many_wait_for_what_is_measured(
+    http: httpx.AsyncClient, directory: Directory
+) -> None:
+    directory.engine = EngineState.STARTING
+    asked = await waiting(http, directory)
+    assert 'nanodex_requests_waiting{model="team/a"} 1.0' in (await http.get("/metrics")).text
+
+    directory.engine_is_back()
+    await asked
+
+    assert "nanodex_requests_waiting{" not in (await http.get("/metrics")).text
+
+
 async def test_a_model_that_does_not_come_is_503_with_a_time_to_retry(
     http: httpx.AsyncClient, directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
