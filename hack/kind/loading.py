@@ -83,10 +83,15 @@ class _Receiver:
         with suppress(BrokenPipeError):
             self._process.stdin.write(piece)
 
+    def close(self) -> None:
+        """Say that this was all: it unpacks now."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+
     def end(self) -> str | None:
         """Return what the node said if it failed, once it has unpacked everything."""
-        with suppress(BrokenPipeError):
-            self._process.communicate()
+        self._process.wait()
         with self._said:
             self._said.seek(0)
             said = self._said.read().decode(errors="replace")
@@ -116,6 +121,8 @@ def _copy(cluster: Cluster, nodes: Sequence[str], references: Sequence[str]) -> 
         while piece := source.stdout.read(_PIECE_BYTES):
             for receiver in receivers:
                 receiver.take(piece)
+        for receiver in receivers:
+            receiver.close()
         failed = {one.node: said for one in receivers if (said := one.end()) is not None}
         source.wait()
         complaints.seek(0)

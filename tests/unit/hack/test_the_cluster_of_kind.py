@@ -127,7 +127,10 @@ if [ "$1" = save ]; then echo once >> "$HERE/saved"; head -c 2500000 /dev/zero; 
 case "$3" in
   full) echo "write /var: no space left on device" >&2; exit 1 ;;
   broken) echo "no such snapshotter" >&2; exit 1 ;;
-  *) cat > "$HERE/$3" ;;
+  unpacking) cat > "$HERE/$3"
+    for _ in $(seq 50); do if [ -e "$HERE/other" ]; then exit 0; fi; sleep 0.1; done
+    echo "alone" >&2; exit 1 ;;
+  *) cat > "$HERE/.$3" && mv "$HERE/.$3" "$HERE/$3" ;;
 esac
 """
 
@@ -157,6 +160,12 @@ def test_images_are_read_once_for_all_nodes(
     load(_cluster_of(["a", "b"], folder=tmp_path, monkeypatch=monkeypatch), ["localhost/x:1"])
     assert (tmp_path / "saved").read_text() == "once\n"
     assert [(tmp_path / node).stat().st_size for node in ("a", "b")] == [2500000, 2500000]
+
+
+def test_nodes_unpack_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = ["unpacking", "other"]
+    load(_cluster_of(nodes, folder=tmp_path, monkeypatch=monkeypatch), ["localhost/x:1"])
+    assert (tmp_path / "other").stat().st_size == 2500000
 
 
 @pytest.mark.parametrize(
