@@ -71,9 +71,13 @@ def fill_image_store(root: Path, *, archives: Sequence[Path], tell: Callable[[st
 
 def _drop_layers(root: Path) -> None:
     blobs = root / STORE / "io.containerd.content.v1.content/blobs/sha256"
-    for blob in blobs.iterdir():
-        if blob.stat().st_size > MANIFEST_BYTES:
-            _ctr(root, "content", "rm", f"sha256:{blob.name}")
+    layers = [blob for blob in blobs.iterdir() if blob.stat().st_size > MANIFEST_BYTES]
+    for blob in layers:
+        _ctr(root, "content", "rm", f"sha256:{blob.name}")
+    # It deletes them later, and would be ended before.
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while any(blob.exists() for blob in layers) and time.monotonic() < deadline:
+        time.sleep(0.2)
 
 
 def _ctr(root: Path, *arguments: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> str:
