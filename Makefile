@@ -81,7 +81,7 @@ test-integration: TESTS := tests --ignore=tests/unit --ignore=tests/controlplane
 test-controlplane: TESTS := tests/controlplane
 test-on-nodes: TESTS := tests/cluster
 $(SUITES): MARKS := not gpu and not benchmark
-test-integration test-controlplane: FIRST := $(BESIDE)
+test-integration test-controlplane: FIRST = $(BESIDE)
 $(SUITES): setup
 	$(FIRST) $(BIN)/pytest $(TESTS) -m "$(MARKS)" $(PREFIXED)
 
@@ -96,6 +96,7 @@ test-images:
 test-kubernetes:
 	$(MAKE) --no-print-directory kube-binaries $(PREFIXED)
 ifdef EVERYTHING
+BESIDE := OMP_NUM_THREADS=1 nice -n 10
 test-integration test-controlplane: test-checks
 test-controlplane: test-kubernetes
 test-on-nodes: test-images test-kubernetes
