@@ -2,9 +2,9 @@
 
 By default it is kind on this machine: the cluster that `make kind-up` made. `make test-cluster` and
 `make test-everything` make one where there is none, and remove it at the end; `make test` goes
-without, for that takes longer than all other tests. NANODEX_TEST_KUBECONFIG names any other; its context says by its name
-that the tests may do there what they like, and NANODEX_TEST_IMAGES the registry that its nodes
-pull from.
+without, for that takes longer than all other tests. NANODEX_TEST_KUBECONFIG names any other; its
+context says by its name that the tests may do there what they like, and NANODEX_TEST_IMAGES the
+registry that its nodes pull from.
 """
 
 import os
