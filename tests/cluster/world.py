@@ -141,7 +141,10 @@ class World:
         return self.api.find_all("v1/pods", namespace=WORLD, labels=labels)
 
     def hide_store(self, *, hidden: bool) -> None:
-        """Take the store off the network, or put it back: a Pod of it that ends forgets."""
+        """Take the store off the network, or put it back: a Pod of it that ends forgets.
+
+        A connection that is open stays open.
+        """
         name = "nobody" if hidden else "s3"
         selector = {"spec": {"selector": {"app.kubernetes.io/name": name}}}
         self.api.patch("v1/services", "s3", selector, namespace=WORLD)
